@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace
 from typing import Any
 
-from pytest_quantcheck.choices import Choice
-from pytest_quantcheck.embeddings import Embeddings
-from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
-from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
-from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
-from pytest_quantcheck.engines.base import EngineCannot
-from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import Tool
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.measuring import Measuring
+from pytest_quantcheck.measuring import OtherModels
+from pytest_quantcheck.measuring import turns
 from pytest_quantcheck.pins import ATTEMPTS
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.pins import pin
-from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
@@ -35,7 +29,7 @@ from pytest_quantcheck.settings import Thinking
 from pytest_quantcheck.text import digest
 
 
-class Probe:
+class Probe(Measuring):
     """One test's access to one model.
 
     Usage::
@@ -60,37 +54,28 @@ class Probe:
         pins: Pins | None = None,
         repeats: Repeats | None = None,
         json_schema: dict[str, Any] | None = None,
+        others: OtherModels | None = None,
     ) -> None:
+        super().__init__(engine, others)
         self.role = role
         self._pins = pins or pin(settings, {})
-        self._engine = engine
         self._settings = settings
         self._repeats = repeats or Repeats()
         self._json_schema = json_schema
-        self._run = 0
         self._replies: list[Reply] = []
         self._before: tuple[Reply, ...] = ()
-        self._choices: list[Choice] = []
-        self._embeddings: list[Embeddings] = []
-        self._measured: dict[str, Any] = {}
-        self._measured_before = (0, 0)
         self._offered: list[tuple[Tool, ...]] = []
-        self._bench: Bench | None = None
-        self._benches: dict[BenchRequest, Bench] = {}
-        self._error: EngineError | None = None
 
     def begin_run(self, number: int) -> None:
         """The body begins for the ``number``-th time, from 0; called by the plugin.
 
         Replies of the run before are forgotten. Those that the test's own fixtures asked for belong to every run.
         """
-        self._run = number
+        self._begin_measuring(number)
         if number == 0:
             self._before = self.replies
-            self._measured_before = (len(self._choices), len(self._embeddings))
         self._replies = list(self._before)
         del self._offered[len(self._before) :]
-        del self._choices[self._measured_before[0] :], self._embeddings[self._measured_before[1] :]
 
     @property
     def asked(self) -> bool:
@@ -103,29 +88,9 @@ class Probe:
         return tuple(self._replies)
 
     @property
-    def choices(self) -> tuple[Choice, ...]:
-        """What every ``choose`` of this test found, so far."""
-        return tuple(self._choices)
-
-    @property
-    def embeddings(self) -> tuple[Embeddings, ...]:
-        """What every ``embed`` of this test found, so far."""
-        return tuple(self._embeddings)
-
-    @property
     def offered(self) -> tuple[Tool, ...]:
         """The tools that the last answered question offered."""
         return self._offered[-1] if self._offered else ()
-
-    @property
-    def last_bench(self) -> Bench | None:
-        """The speed that this test measured last."""
-        return self._bench
-
-    @property
-    def error(self) -> EngineError | None:
-        """The engine's failure, even if the test swallowed it."""
-        return self._error
 
     @property
     def card(self) -> ModelCard:
@@ -159,14 +124,14 @@ class Probe:
         :param json_schema: a JSON Schema that the answer is forced into; the marker's with
             ``quant_json(constrained=True)`` when neither is given, and then no thought unless ``thinking`` asks for it.
         """
-        turns = _turns(messages, system)
+        said = turns(messages, system)
         if json_schema is None and grammar is None and self._json_schema is not None:
             json_schema = self._json_schema
             switch = Thinking(thinking)  # the option speaks of free answers; a thought would have to be JSON
         else:
             switch = self._settings.thinking if thinking is None else Thinking(thinking)
         generation = self._generation(max_tokens, temperature, seed, switch, grammar, json_schema)
-        request = ChatRequest(turns, tuple(tools), generation)
+        request = ChatRequest(said, tuple(tools), generation)
         return self._keep(
             lambda: replace(self._ask(request), thinking_asked=switch.switch, asked=_asked(request)), request.tools
         )
@@ -188,73 +153,10 @@ class Probe:
         request = CompletionRequest(prompt, generation)
         return self._keep(lambda: replace(self._engine.complete(request), asked=_asked(request)))
 
-    def choose(self, messages: str | Sequence[Message], choices: Sequence[str], *, system: str | None = None) -> Choice:
-        """How likely each of several given answers is as the whole answer's beginning; nothing is generated.
-
-        Thinking is switched off through the template, whatever the options say: the answer must come next.
-
-        :param messages: the user's text, or OpenAI-style messages.
-        :param choices: two different texts or more, exactly as the model would write them.
-        :param system: a system message in front.
-        """
-        return self._choose(lambda: ChoiceRequest(tuple(choices), _turns(messages, system)))
-
-    def choose_text(self, prompt: str, choices: Sequence[str]) -> Choice:
-        """The same after raw text without a template.
-
-        Choices begin as the text would go on: ``choose_text("Question: ...\\nAnswer:", [" Lima", " Quito"])``.
-        """
-        return self._choose(lambda: ChoiceRequest(tuple(choices), prompt=prompt))
-
-    def embed(self, texts: str | Sequence[str], *, queries: Sequence[str] = ()) -> Embeddings:
-        """Turn each text into a vector of length 1; what the file says of pooling is kept, else the mean is taken.
-
-        :param texts: the documents, or all texts where there are no queries; prefixes are the test's to add.
-        :param queries: texts whose order of the documents counts.
-        """
-        given = [texts] if isinstance(texts, str) else texts
-        found: Embeddings = self._once("embed", lambda: EmbeddingRequest((*queries, *given)))
-        if queries:
-            found = replace(found, queries=len(queries))
-        self._embeddings.append(found)
-        return found
-
-    def _choose(self, make: Callable[[], ChoiceRequest]) -> Choice:
-        choice: Choice = self._once("choose", make)
-        self._choices.append(choice)
-        return choice
-
-    def _once(self, ability: str, make: Callable[[], ChoiceRequest | EmbeddingRequest]) -> Any:
-        """What the engine says of a request; it would say the same again, so it is asked once."""
-
-        def ask() -> Any:
-            request = make()
-            asked = digest(request.to_payload())
-            if asked not in self._measured:
-                self._measured[asked] = replace(self._able(ability)(request), asked=asked)
-            return self._measured[asked]
-
-        return self._guard(ask)
-
-    def _able(self, ability: str) -> Any:
-        """The engine's method; an engine of a user's own may lack it."""
-        method = getattr(self._engine, ability, None)
-        if method is None:
-            raise EngineCannot(f"{type(self._engine).__name__} has no {ability}")
-        return method
-
     def tokenize(self, text: str) -> list[int]:
         """The model's token ids of ``text``."""
         ids: list[int] = self._guard(lambda: self._engine.tokenize(text))
         return ids
-
-    def bench(self, request: BenchRequest | None = None) -> Bench:
-        """Measure prefill and decode speed with fixed token counts; once, however often the test runs."""
-        request = request or BenchRequest()
-        measured = self._benches.get(request) if self._run else None
-        self._bench = measured or self._guard(lambda: self._engine.bench(request))
-        self._benches[request] = self._bench
-        return self._bench
 
     def _generation(
         self,
@@ -303,19 +205,6 @@ class Probe:
         self._replies.append(reply)
         self._offered.append(tools)
         return reply
-
-    def _guard(self, ask: Any) -> Any:
-        __tracebackhide__ = True
-        try:
-            return ask()
-        except EngineError as error:
-            self._error = error
-            raise
-
-
-def _turns(messages: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:
-    turns: list[Message] = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    return (*([] if system is None else [{"role": "system", "content": system}]), *turns)
 
 
 def _asked(request: ChatRequest | CompletionRequest) -> str:

@@ -9,17 +9,26 @@ from itertools import islice
 from typing import Any
 from typing import Literal
 
+from pytest_quantcheck.benches import Bench as Bench
+from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.record import Payload as Payload
 from pytest_quantcheck.record import Record as Record
 
+Answer = Literal["regression", "no-regression", "cannot-tell"]
+"""What can be said of a comparison of measured figures."""
+
 
 class Role(StrEnum):
-    """Which side of the comparison a file is on."""
+    """What a file is in the comparison; tests run for the baseline and the candidate."""
 
     BASELINE = "baseline"
     CANDIDATE = "candidate"
+    REFERENCE = "reference"
+    """The unquantized weights of the same training, for fidelity only."""
 
 
 class Status(StrEnum):
@@ -183,20 +192,6 @@ class Reply(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench(Record):
-    """Speed of fixed token counts, one entry a repetition, warm-up left out. Tokens per second."""
-
-    prefill_tok_s: tuple[float, ...]
-    decode_tok_s: tuple[float, ...]
-    prompt_tokens: int
-    generated_tokens: int
-
-    @classmethod
-    def _nested(cls) -> dict[str, Any]:
-        return {"prefill_tok_s": tuple, "decode_tok_s": tuple}
-
-
-@dataclass(frozen=True, slots=True)
 class Score(Record):
     """What one check says of an observation: ``value`` 0..1 and why. It is passed when ``value >= floor``."""
 
@@ -206,6 +201,8 @@ class Score(Record):
     floor: float = 1.0
     errors: dict[str, int] = field(default_factory=dict)
     """How many errors of each kind the check found; of several runs together."""
+    answer: Answer | Literal[""] = ""
+    """What a check that measures says of the comparison with the baseline; empty where it compared nothing."""
 
     @property
     def passed(self) -> bool:
@@ -248,11 +245,16 @@ class Observation(Record):
     """What ``quant.choose`` found; it is the same in every run."""
     embeddings: tuple[Embeddings, ...] = ()
     """What ``quant.embed`` found; it is the same in every run."""
+    fidelities: tuple[Fidelity, ...] = ()
+    """What ``quant.fidelity`` found; it is the same in every run."""
+    duel: Duel | None = None
+    """Both models' speed in turn; only a candidate's test measures that."""
+    memory: Memory | None = None
 
     @property
     def asked(self) -> bool:
-        """Whether the test asked the model about anything but its speed."""
-        return bool(self.replies or self.choices or self.embeddings)
+        """Whether the test asked the model about anything but its speed and its memory."""
+        return bool(self.replies or self.choices or self.embeddings or self.fidelities)
 
     @property
     def replies_by_run(self) -> tuple[tuple[Reply, ...], ...]:
@@ -286,6 +288,9 @@ class Observation(Record):
             "each": lambda runs: tuple(RunScores.from_payload(run) for run in runs),
             "choices": lambda choices: tuple(Choice.from_payload(choice) for choice in choices),
             "embeddings": lambda found: tuple(Embeddings.from_payload(one) for one in found),
+            "fidelities": lambda found: tuple(Fidelity.from_payload(one) for one in found),
+            "duel": lambda value: None if value is None else Duel.from_payload(value),
+            "memory": lambda value: None if value is None else Memory.from_payload(value),
         }
 
 

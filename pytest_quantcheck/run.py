@@ -27,6 +27,7 @@ from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.ledger import attach
 from pytest_quantcheck.ledger import make_sendable
 from pytest_quantcheck.ledger import payload_of
+from pytest_quantcheck.measuring import OtherModels
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.pins import pin
 from pytest_quantcheck.pins import templates_differ
@@ -148,7 +149,8 @@ class Run:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
-        trial.probe = probe = Probe(model.engine, model.role, self._settings, self.pins, trial.repeats, forced)
+        given = (self._settings, self.pins, trial.repeats, forced, OtherModels())
+        trial.probe = probe = Probe(model.engine, model.role, *given)
         return probe
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------

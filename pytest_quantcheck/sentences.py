@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_quantcheck.fairness import Difference
+from pytest_quantcheck.instruments import CHECKS
+from pytest_quantcheck.instruments import Instrument
 from pytest_quantcheck.power import BACKGROUND
 from pytest_quantcheck.power import detectable_by_spread
 from pytest_quantcheck.power import detectable_drop
@@ -40,6 +42,12 @@ class Facts:
     rule: Rule
     template_pinned: bool
     """Whether both sides were rendered with the baseline's chat template."""
+    instruments: tuple[Instrument, ...] = ()
+
+    @property
+    def undecided(self) -> bool:
+        """Whether some figures were measured and nobody can tell what they say."""
+        return any(one.answer == "cannot-tell" for one in self.instruments)
 
     @property
     def lost(self) -> int:
@@ -98,7 +106,18 @@ def sentence(kind: str, facts: Facts) -> str:
     if facts.same_content and facts.compared and alike:
         label = "A/A, both files have the same content: "
         notes += "; equal files cannot differ, so this is chance or a broken engine" if kind == "regression" else ""
-    return label + _WORDING[kind](facts) + notes
+    return label + _WORDING[kind](facts) + notes + _measured(facts)
+
+
+def _measured(facts: Facts) -> str:
+    """'. Fidelity: no regression; speed: cannot tell': the worst answer of each instrument, side by side."""
+    order = ("regression", "cannot-tell", "no-regression")
+    answers = {
+        check: min((one.answer for one in facts.instruments if one.check == check), key=order.index, default=None)
+        for check in CHECKS
+    }
+    said = "; ".join(f"{check}: {answer.replace('-', ' ')}" for check, answer in answers.items() if answer)
+    return f". {said[:1].upper()}{said[1:]}" if said else ""
 
 
 def _regression(facts: Facts) -> str:
@@ -298,7 +317,8 @@ def _more_samples(facts: Facts) -> str:
 
 
 def _blocking(facts: Facts) -> tuple[Difference, ...]:
-    return facts.blocked("quality") or facts.blocked("speed")
+    measured = [facts.blocked(CHECKS[one.check]) for one in facts.instruments]
+    return facts.blocked("quality") or next(filter(None, measured), ()) or facts.blocked("speed")
 
 
 def _odds(chance: float) -> str:

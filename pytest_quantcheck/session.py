@@ -13,6 +13,9 @@ from pytest_quantcheck import sentences
 from pytest_quantcheck.error_counts import ErrorCounts
 from pytest_quantcheck.error_counts import tool_errors
 from pytest_quantcheck.fairness import Difference
+from pytest_quantcheck.instruments import CHECKS
+from pytest_quantcheck.instruments import Instrument
+from pytest_quantcheck.instruments import instruments
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
@@ -72,6 +75,8 @@ class SessionVerdict(Record):
     differences: tuple[Difference, ...] = ()
     tool_errors: tuple[ErrorCounts, ...] = ()
     """Errors in tool calls of every role; empty when nothing went wrong on any side."""
+    instruments: tuple[Instrument, ...] = ()
+    """What the tests that measure figures say of them, each for itself."""
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:
@@ -85,6 +90,7 @@ class SessionVerdict(Record):
             "thinking": lambda value: None if value is None else Ratio.from_payload(value),
             "differences": lambda values: tuple(Difference.from_payload(value) for value in values),
             "tool_errors": lambda values: tuple(ErrorCounts.from_payload(value) for value in values),
+            "instruments": lambda values: tuple(Instrument.from_payload(value) for value in values),
         }
 
 
@@ -115,6 +121,7 @@ def session_verdict(
     pairs = [(result.baseline, result.candidate) for result in results if result.baseline is not None]
     thinking = thinking_inflation(pairs)
     inflated = max_thinking_inflation is not None and thinking is not None and thinking.exceeds(max_thinking_inflation)
+    measured = instruments(results)
     facts = Facts(
         results=tuple(results),
         requirements=tuple(requirements),
@@ -126,13 +133,14 @@ def session_verdict(
         differences=tuple(differences),
         rule=rule or Rule(),
         template_pinned=template_pinned,
+        instruments=measured,
     )
     kind = _kind(facts)
     by_marker = grouped(results, [result.marker for result in results])
     by_family = grouped([r for r in results if r.family], [r.family for r in results if r.family])
     return SessionVerdict(
         kind=kind,
-        fails=kind not in _PASSING and (kind != "cannot-tell" or strict),
+        fails=(kind not in _PASSING and (kind != "cannot-tell" or strict)) or (strict and facts.undecided),
         sentence=sentences.sentence(kind, facts),
         next_step=sentences.next_step(kind, facts),
         reach=sentences.reach(facts) if compared else "",
@@ -143,6 +151,7 @@ def session_verdict(
         thinking=thinking,
         differences=tuple(differences),
         tool_errors=tool_errors(results, roles),
+        instruments=measured,
     )
 
 
@@ -161,6 +170,8 @@ def _kind(facts: Facts) -> Kind:
         return "no-loss"
     if not facts.comparable:
         return "nothing-compared"
+    if any(facts.blocked(CHECKS[one.check]) for one in facts.instruments):
+        return "unfair"
     if facts.blocked("speed") and any(result.candidate.bench for result in facts.results):
         return "unfair"
     if facts.samples is None:

@@ -13,17 +13,14 @@ from statistics import NormalDist
 from statistics import fmean
 from statistics import stdev
 from typing import Final
-from typing import Literal
 
+from pytest_quantcheck.records import Answer as Answer
 from pytest_quantcheck.records import Record
 
 # changes are whole multiples of this share: exact for runs and parts in halves to tenths, and 1e-4 close otherwise
 _UNITS: Final = 5040
 _EXACT_COUNT: Final = 60
 _EXACT_TOTAL: Final = 1024
-
-
-Answer = Literal["regression", "no-regression", "cannot-tell"]
 
 
 @dataclass(frozen=True, slots=True)

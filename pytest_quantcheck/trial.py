@@ -21,6 +21,8 @@ from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import Tool
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.measuring import Measured
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
@@ -60,8 +62,7 @@ class RunEnd:
 
     caught: Caught | None
     replies: tuple[Reply, ...] = ()
-    choices: tuple[Choice, ...] = ()
-    embeddings: tuple[Embeddings, ...] = ()
+    measured: Measured = field(default_factory=Measured)
     error: EngineError | None = None
     offered: tuple[Tool, ...] = ()
     """The tools that its last question offered."""
@@ -98,8 +99,7 @@ class Trial:
             self.ends.append(RunEnd(caught))
         else:
             probe = self.probe
-            found = (probe.replies, probe.choices, probe.embeddings)
-            self.ends.append(RunEnd(caught, *found, probe.error, probe.offered))
+            self.ends.append(RunEnd(caught, probe.replies, probe.measured, probe.error, probe.offered))
 
     def begin_run(self) -> bool:
         """Make ready for the next run of the body; False when there is none.
@@ -129,7 +129,7 @@ trial_key = pytest.StashKey[Trial]()
 def is_broken_test(caught: Caught | None) -> bool:
     """Whether an exception says that the test is wrong, not the model."""
     if isinstance(caught, AttributeError):
-        return isinstance(caught.obj, Probe | Reply | Choice | Embeddings)
+        return isinstance(caught.obj, Probe | Reply | Choice | Embeddings | Fidelity)
     return isinstance(caught, _BROKEN_TEST)
 
 
@@ -161,7 +161,7 @@ def _observe_run(
             )
         )
         try:
-            found = (end.choices, end.embeddings, end.offered)
+            found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
             given = CheckInput(end.replies, _bench(probe), baseline, answered, *found)
             scores += [check(given) for check in markers.plan(item).checks]
         except EngineError as failure:
@@ -174,8 +174,11 @@ def _observe_run(
         replies=end.replies,
         bench=probe.last_bench if probe is not None else None,
         error=str(error) if error is not None else "",
-        choices=end.choices,
-        embeddings=end.embeddings,
+        choices=end.measured.choices,
+        embeddings=end.measured.embeddings,
+        fidelities=end.measured.fidelities,
+        duel=probe.last_duel if probe is not None else None,
+        memory=probe.last_memory if probe is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from pytest_quantcheck.records import Role
 
 ROLE_FIXTURE = "_quantcheck_role"
 FIXTURES = ("quant", "quant_model")
-_ROLE_WORD = re.compile(rf"(?<=[\[-])(?:{'|'.join(Role)})(?=[\]-])")
+_ROLE_WORD = re.compile(rf"(?<=[\[-])(?:{Role.BASELINE}|{Role.CANDIDATE})(?=[\]-])")
 
 
 def parametrize(metafunc: pytest.Metafunc, roles: Sequence[Role]) -> None:

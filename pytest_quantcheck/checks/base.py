@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from typing import Final
 
+from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import Tool
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
@@ -44,6 +48,14 @@ class CheckCannot(Exception):
     """This machine lacks what a check needs; the test is skipped with that reason, on either side."""
 
 
+def _no_duel(_request: BenchRequest) -> Duel:
+    raise EngineCannot("there is no baseline to compare the speed with")
+
+
+def _no_memory() -> Memory:
+    raise EngineCannot("this engine does not tell what its memory goes to")
+
+
 @dataclass(frozen=True, slots=True)
 class CheckInput:
     """All that a test recorded so far, and the way to ask for a speed measurement."""
@@ -58,6 +70,10 @@ class CheckInput:
     embeddings: tuple[Embeddings, ...] = ()
     offered: tuple[Tool, ...] = ()
     """The tools that the last question offered."""
+    fidelities: tuple[Fidelity, ...] = ()
+    duel: Callable[[BenchRequest], Duel] = _no_duel
+    """Measures both models in turn; only a candidate with a baseline can."""
+    memory: Callable[[], Memory] = _no_memory
 
     @property
     def no_reply(self) -> str:

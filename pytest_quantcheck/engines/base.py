@@ -194,6 +194,36 @@ class EmbeddingRequest(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class FidelityRequest(Record):
+    """Score a text, or the last turns of conversations, token by token.
+
+    A text is read in chunks of ``window`` tokens of which the second half is scored, as llama-perplexity does. Of a
+    conversation the last message, the assistant's, is scored in the place where the model would write it.
+
+    :param name: the text's label.
+    :param window: tokens of context in each chunk of a text; a conversation is read whole.
+    :param store: file with a reference's log-probabilities of the same tokens, to compare with; '' for none. Its tokens
+        are what is read, so text and conversations may be left out.
+    :param write: file to write this model's log-probabilities to, as a reference's; '' for none.
+    :param whole: with ``write``: keep the whole vocabulary, however large.
+    :param noise: that of `Generation`.
+    """
+
+    name: str
+    text: str = ""
+    conversations: tuple[tuple[Message, ...], ...] = ()
+    window: int = 512
+    store: str = ""
+    write: str = ""
+    whole: bool = False
+    noise: float = 0.0
+
+    @classmethod
+    def _nested(cls) -> dict[str, Any]:
+        return {"conversations": lambda turns: tuple(tuple(messages) for messages in turns)}
+
+
+@dataclass(frozen=True, slots=True)
 class BenchRequest(Record):
     """Fixed token counts; ``repeats`` counted runs after ``warmup`` discarded ones."""
 

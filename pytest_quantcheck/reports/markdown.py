@@ -15,6 +15,8 @@ from pytest_quantcheck.reports.gfm import code
 from pytest_quantcheck.reports.gfm import code_html
 from pytest_quantcheck.reports.gfm import prose
 from pytest_quantcheck.reports.gfm import table
+from pytest_quantcheck.reports.sections import Section
+from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.reports.terminal import describe
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.session import SessionVerdict
@@ -47,6 +49,7 @@ def build(ledger: Ledger, exit_status: int) -> str:
         _tallies("by marker", verdict.markers, compared=Role.BASELINE in ledger.settings.roles),
         _families(verdict),
         _tool_errors(verdict),
+        *(_section(section) for section in sections(ledger)),
         *_failed(ledger.results),
         _tokens(ledger, verdict),
         [prose(verdict.reach)] if verdict.reach else [],
@@ -69,6 +72,12 @@ def _differences(verdict: SessionVerdict) -> list[str]:
         return []
     rows = [[prose(one.row), "allowed" if one.allowed else one.level, prose(one.text)] for one in verdict.differences]
     return ["### Not the same on both sides", "", *table(["what", "", ""], rows, left=3)]
+
+
+def _section(section: Section) -> list[str]:
+    rows = [[prose(cell) for cell in row] for row in section.rows]
+    lines = table([prose(cell) for cell in section.header], rows, left=section.left)
+    return [*lines, *(line for note in section.notes for line in ("", prose(note)))]
 
 
 def _tallies(title: str, tallies: Sequence[Tally], *, compared: bool) -> list[str]:

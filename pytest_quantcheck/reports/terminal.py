@@ -16,6 +16,8 @@ from pytest_quantcheck.records import Word
 from pytest_quantcheck.reports.differences import difference_lines
 from pytest_quantcheck.reports.differences import held_lines
 from pytest_quantcheck.reports.replies import answer
+from pytest_quantcheck.reports.sections import Section
+from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.text import one_line
@@ -45,6 +47,8 @@ def summary(ledger: Ledger, width: int | None = None) -> list[Line]:
     lines += _tool_errors(verdict)
     lines += _confirmations(ledger)
     lines += _lost_samples(ledger, verdict, columns)
+    for section in sections(ledger):
+        lines += [*_section(section, columns), Line("")]
     lines += [*_cost(ledger, verdict), Line("")]
     lines += [Line(text, _colour(verdict)) for text in _wrap(verdict.sentence, columns)]
     lines += [Line(text, "dim") for text in _wrap(verdict.reach, columns)]
@@ -128,6 +132,11 @@ def _tool_errors(verdict: SessionVerdict) -> list[Line]:
     header, *rows = error_rows(verdict.tool_errors)
     lines = table(header, [[name, *(str(count or ".") for count in counts)] for name, *counts in rows], left=1)
     return [*_coloured(lines, [""] * len(rows)), Line("")] if rows else []
+
+
+def _section(section: Section, columns: int) -> list[Line]:
+    lines = _coloured(table(section.header, section.rows, left=section.left), [""] * len(section.rows))
+    return lines + [Line(text, "dim") for note in section.notes for text in _wrap(note, columns)]
 
 
 def _coloured(lines: Sequence[str], styles: Sequence[str]) -> list[Line]:

@@ -88,7 +88,7 @@ def test_choices_follow_messages_or_raw_text() -> None:
         ChoiceRequest(("Lima", "Quito"), (user,)),
         ChoiceRequest((" Lima", " Quito"), prompt="Peru:"),
     ]
-    assert probe.choices == (chat, turns, raw)
+    assert probe.measured.choices == (chat, turns, raw)
     assert (chat.text, raw.text) == ("Lima", " Lima")
     assert len({chat.asked, turns.asked, raw.asked}) == 3
 
@@ -102,7 +102,7 @@ def test_queries_stand_before_documents() -> None:
 
     assert engine.requests == [EmbeddingRequest(("q", "a", "b")), EmbeddingRequest(("abc",))]
     assert (found.queries, found.labels, one.labels) == (1, ("q", "a", "b"), ("abc",))
-    assert probe.embeddings == (found, one)
+    assert probe.measured.embeddings == (found, one)
 
 
 def test_what_would_be_the_same_again_is_asked_once_and_belongs_to_its_run() -> None:
@@ -112,10 +112,10 @@ def test_what_would_be_the_same_again_is_asked_once_and_belongs_to_its_run() -> 
 
     for run in range(3):
         probe.begin_run(run)
-        assert probe.choices == (of_a_fixture,)
+        assert probe.measured.choices == (of_a_fixture,)
         probe.choose("Chile?", ["Santiago", "Arica"])
         probe.embed("a")
-        assert (len(probe.choices), len(probe.embeddings)) == (2, 1)
+        assert (len(probe.measured.choices), len(probe.measured.embeddings)) == (2, 1)
         assert not probe.asked
 
     assert len(engine.requests) == 3
