@@ -86,7 +86,7 @@ MUTATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a key is missing deep inside": lambda report: report["pairs"][0]["candidate"]["replies"][0].pop("raw"),
     "a key too many": lambda report: report.update(more=1),
     "a key too many deep inside": lambda report: report["verdict"]["markers"][0].update(more=1),
-    "a role too many": lambda report: report["roles"].update(reference=report["roles"]["baseline"]),
+    "a role too many": lambda report: report["roles"].update(teacher=report["roles"]["baseline"]),
     "text for a number": lambda report: report.update(exit_status="1"),
     "a number for text": lambda report: report["verdict"].update(sentence=1),
     "a fraction for a count": lambda report: report["pairs"][0]["candidate"]["replies"][0]["usage"].update(total=1.5),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.companions import Projector
 from pytest_quantcheck.conditions import Conditions
@@ -20,14 +21,20 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.error_counts import ErrorCounts
 from pytest_quantcheck.fairness import Difference
+from pytest_quantcheck.fidelity import Chunk
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import KvLayers
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import SpecialToken
+from pytest_quantcheck.instruments import Instrument
 from pytest_quantcheck.ledger import RoleUse
+from pytest_quantcheck.memory import Buffers
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import GrammarCost
@@ -96,8 +103,22 @@ replies = st.builds(
 )
 choices = st.builds(Choice, tuples(texts), tuples(numbers), tuples(counts), counts, texts, texts, texts)
 embeddings = st.builds(Embeddings, tuples(texts), tuples(texts), counts, texts, tuples(counts), texts, texts)
-benches = st.builds(Bench, tuples(numbers), tuples(numbers), counts, counts)
-scores = st.builds(Score, texts, numbers, texts, numbers, st.dictionaries(texts, counts, max_size=2))
+benches = st.builds(Bench, tuples(numbers), tuples(numbers), counts, counts, tuples(numbers), counts)
+duels = st.builds(Duel, tuples(benches), tuples(benches), texts, st.booleans(), tuples(texts))
+figures = st.none() | numbers
+chunks = st.builds(
+    Chunk, st.sampled_from(["text", "thought", "answer"]), counts, numbers, figures, figures, st.none() | counts
+)
+tails = st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=2), max_size=2)
+fidelities = st.builds(Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts)
+buffers = st.builds(Buffers, counts, counts, st.none() | counts, st.none() | counts)
+memories = st.builds(
+    Memory, counts, texts, buffers, st.none() | buffers, st.none() | st.dictionaries(texts, buffers, max_size=2)
+)
+answers = st.sampled_from(["regression", "no-regression", "cannot-tell"])
+scores = st.builds(
+    Score, texts, numbers, texts, numbers, st.dictionaries(texts, counts, max_size=2), answers | st.just("")
+)
 run_scores = st.builds(RunScores, st.sampled_from(Status), st.booleans(), tuples(numbers), counts)
 observations = st.builds(
     Observation,
@@ -112,6 +133,9 @@ observations = st.builds(
     tuples(run_scores),
     tuples(choices),
     tuples(embeddings),
+    tuples(fidelities),
+    st.none() | duels,
+    st.none() | memories,
 )
 verdicts = st.builds(
     Verdict,
@@ -175,7 +199,6 @@ differences = st.builds(
     Difference, texts, st.sampled_from(["blocks", "explains", "informs"]), texts, tuples(texts), st.booleans()
 )
 statistical_rules = st.builds(Rule, numbers, numbers, numbers)
-answers = st.sampled_from(["regression", "no-regression", "cannot-tell"])
 sample_verdicts = st.builds(SampleVerdict, texts, answers, *[counts] * 5, *[numbers] * 5, counts, texts)
 samples = st.builds(Samples, statistical_rules, sample_verdicts, tuples(sample_verdicts))
 
@@ -262,6 +285,13 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     ),
     ChatRequest: st.builds(ChatRequest, tuples(mappings), tuples(mappings), generations),
     CompletionRequest: st.builds(CompletionRequest, texts, generations),
+    Duel: duels,
+    Chunk: chunks,
+    Fidelity: fidelities,
+    Buffers: buffers,
+    Memory: memories,
+    Instrument: st.builds(Instrument, texts, texts, answers, texts),
+    FidelityRequest: st.builds(FidelityRequest, texts, texts, tuples(tuples(mappings)), counts, texts, texts),
     BenchRequest: st.builds(BenchRequest, counts, counts, counts, counts),
 }
 every_record = pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
