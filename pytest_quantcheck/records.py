@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from itertools import islice
 from typing import Any
+from typing import Final
 from typing import Literal
 
 from pytest_quantcheck.benches import Bench as Bench
@@ -29,6 +30,10 @@ class Role(StrEnum):
     CANDIDATE = "candidate"
     REFERENCE = "reference"
     """The unquantized weights of the same training, for fidelity only."""
+
+
+SIDES: Final = (Role.BASELINE, Role.CANDIDATE)
+"""The roles that tests run for, in the order in which they run."""
 
 
 class Status(StrEnum):

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Role
 
 ROLE_FIXTURE = "_quantcheck_role"
 FIXTURES = ("quant", "quant_model")
-_ROLE_WORD = re.compile(rf"(?<=[\[-])(?:{Role.BASELINE}|{Role.CANDIDATE})(?=[\]-])")
+_ROLE_WORD = re.compile(rf"(?<=[\[-])(?:{'|'.join(SIDES)})(?=[\]-])")
 
 
 def parametrize(metafunc: pytest.Metafunc, roles: Sequence[Role]) -> None:

@@ -16,6 +16,7 @@ from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.distribution import Distribution
 from pytest_quantcheck.distribution import PairScheduling
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.variants import pair_key
@@ -89,7 +90,7 @@ def running(collection: list[str], workers: int, dist: str = "load") -> Session:
 
 def suite(*tests: str) -> list[str]:
     """Node ids of both halves of each test, baselines first; the role stands first in the brackets."""
-    return [half(test, role) for role in Role for test in tests]
+    return [half(test, role) for role in SIDES for test in tests]
 
 
 def half(test: str, role: Role) -> str:

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Verdict
@@ -201,7 +202,7 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     made = ledger()
     slow = dataclasses.replace(reply("yes", tool_calls=[call("f", x=math.inf, y=[math.nan, 1.5])]), thinking_asked=None)
     bench = Bench((math.inf, 2.0), (math.nan,), 512, 128)
-    for role in Role:
+    for role in SIDES:
         seen = dataclasses.replace(observation(role, "test_x", 1.0, slow), bench=bench)
         if role is Role.BASELINE:
             made.add({"baseline": seen.to_payload()})

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import LoopRule
 from pytest_quantcheck.settings import OPTIONS
@@ -219,8 +220,8 @@ def test_a_baseline_alone_compares_nothing() -> None:
 def test_each_side_may_have_its_own_type_of_cache() -> None:
     one, two = settings(model="new", kv_type="q8_0"), settings(model="new", baseline="old", kv_type="f16,q8_0")
 
-    assert [one.kv_type_of(role) for role in Role] == ["q8_0", "q8_0"]
-    assert [two.kv_type_of(role) for role in Role] == ["f16", "q8_0"]
+    assert [one.kv_type_of(role) for role in SIDES] == ["q8_0", "q8_0"]
+    assert [two.kv_type_of(role) for role in SIDES] == ["f16", "q8_0"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("kv_type", "f16,q8_0"), ("pin_template", "baseline")])

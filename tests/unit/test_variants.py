@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.variants import ROLE_FIXTURE
 from pytest_quantcheck.variants import baseline_first
@@ -32,7 +33,7 @@ class FakeItem:
 
 def item(nodeid: str) -> pytest.Item:
     """An item whose role stands in its node id, first, as pytest writes it."""
-    role = next((role for role in Role if f"[{role}" in nodeid), None)
+    role = next((role for role in SIDES if f"[{role}" in nodeid), None)
     return cast("pytest.Item", FakeItem(nodeid, role))
 
 
@@ -91,7 +92,7 @@ def test_both_halves_have_one_key(test: tuple[str, str, str]) -> None:
 
 @given(st.sets(tests, min_size=2, max_size=8), st.data())
 def test_different_tests_never_share_a_key(some: set[tuple[str, str, str]], data: st.DataObject) -> None:
-    keys = {pair_key(half(test, data.draw(st.sampled_from(Role)))) for test in some}
+    keys = {pair_key(half(test, data.draw(st.sampled_from(SIDES)))) for test in some}
 
     assert len(keys) == len(some)
 
@@ -155,5 +156,5 @@ def test_after_completion_no_candidate_is_alone(selected: set[int]) -> None:
 def test_baseline_first_changes_nothing_else(items: list[pytest.Item]) -> None:
     ordered = baseline_first(items)
 
-    groups = [[item for item in items if role_of(item) is role] for role in (None, *Role)]
+    groups = [[item for item in items if role_of(item) is role] for role in (None, *SIDES)]
     assert ordered == [item for group in groups for item in group]
