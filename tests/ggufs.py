@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -243,17 +244,62 @@ def write_random_bert(path: Path, *, width: int = 64, pooling: str = "MEAN", noi
 
 
 def write_random_mmproj(path: Path, *, seed: int = 0, width: int = WIDTH) -> Path:
-    """The header of an image projector with two tensors; no program accepts it as a language model."""
+    """An image projector of Gemma 3's kind: an image becomes 16 patches, then 4 tokens of ``width`` numbers.
+
+    No program takes it for a language model.
+    """
+    patch, inner, hidden = 8, 32, 64
     random_ = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type("mmproj")
     writer.add_string("clip.projector_type", "gemma3")
     writer.add_bool("clip.has_vision_encoder", True)
-    writer.add_uint32("clip.vision.projection_dim", width)
-    for tensor in ("mm.input_projection.weight", "v.patch_embd.weight"):
-        writer.add_tensor(tensor, random_.standard_normal((64, width), dtype=np.float32))
+    writer.add_bool("clip.use_gelu", True)
+    sizes = {
+        "image_size": 4 * patch,
+        "patch_size": patch,
+        "embedding_length": inner,
+        "feed_forward_length": hidden,
+        "block_count": 1,
+        "attention.head_count": 2,
+        "projection_dim": width,
+        "projector.scale_factor": 2,
+    }
+    for key, value in sizes.items():
+        writer.add_uint32(f"clip.vision.{key}", value)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
+    writer.add_array("clip.vision.image_mean", [0.5] * 3)
+    writer.add_array("clip.vision.image_std", [0.5] * 3)
+
+    def add(tensor: str, *shape: int) -> None:
+        scale = np.float32(math.prod(shape[1:]) ** -0.5)
+        writer.add_tensor(f"{tensor}.weight", random_.standard_normal(shape, dtype=np.float32) * scale)
+
+    add("v.patch_embd", inner, 3, patch, patch)
+    add("v.position_embd", 16, inner)
+    for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+        add(f"v.blk.0.{name}", inner, inner)
+    add("v.blk.0.ffn_up", hidden, inner)
+    add("v.blk.0.ffn_down", inner, hidden)
+    for name in ("v.blk.0.ln1", "v.blk.0.ln2", "v.post_ln"):
+        writer.add_tensor(f"{name}.weight", np.ones(inner, dtype=np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(inner, dtype=np.float32))
+    writer.add_tensor("mm.soft_emb_norm.weight", np.ones(inner, dtype=np.float32))
+    # read the other way round: llama.cpp transposes it
+    writer.add_tensor("mm.input_projection.weight", random_.standard_normal((inner, width), dtype=np.float32))
     _finish(writer)
     return path
+
+
+def png(red: int, green: int, blue: int, *, size: int = 8) -> bytes:
+    """An image of one colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes((red, green, blue)) * size) * size
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def tokens() -> list[str]:
