@@ -59,6 +59,12 @@ class Projector(Record):
         return {"takes": tuple}
 
 
+class Unknown(str):
+    """Why nobody knows before loading whether two files fit."""
+
+    __slots__ = ()
+
+
 def read_projector(path: str | Path) -> Projector | None:
     """What an mmproj file says of itself; None when it is something else; GgufError when it is no sound GGUF file."""
     header = read_header(path)
@@ -78,10 +84,15 @@ def is_drafter(card: ModelCard) -> bool:
 
 
 def fits_projector(card: ModelCard, projector: Projector) -> str:
-    """'' when the projector makes embeddings of the model's width, else one sentence; llama.cpp refuses such a pair."""
+    """'' when the projector makes embeddings of the model's width, else one sentence; llama.cpp refuses such a pair.
+
+    The sentence is `Unknown` when a file does not tell its width.
+    """
     if projector.width is None or card.embedding_length is None:
         silent = projector.file_name if projector.width is None else card.file_name
-        return f"{silent} does not tell its embedding width, so nobody knows before loading whether the two fit."
+        return Unknown(
+            f"{silent} does not tell its embedding width, so nobody knows before loading whether the two fit."
+        )
     if projector.width == card.embedding_length:
         return ""
     return (
@@ -95,7 +106,7 @@ def fits_drafter(card: ModelCard, drafter: ModelCard) -> str:
 
     An ordinary model drafts for one with the same tokens (common_speculative_are_compatible in llama.cpp's
     common/speculative.cpp); drafters that read hidden states must be made for their width. Both files are read again
-    where their vocabularies differ a little; GgufError when that fails.
+    where their vocabularies differ a little; GgufError when that fails. `Unknown` when a file does not tell its width.
     """
     key = _TARGET_WIDTHS.get(drafter.architecture)
     if key is not None:
@@ -121,7 +132,9 @@ def fits_drafter(card: ModelCard, drafter: ModelCard) -> str:
 def _fits_width(card: ModelCard, drafter: ModelCard, width: object) -> str:
     if not isinstance(width, int) or card.embedding_length is None:
         silent = card if isinstance(width, int) else drafter
-        return f"{silent.file_name} does not tell its embedding width, so nobody knows before loading whether they fit."
+        return Unknown(
+            f"{silent.file_name} does not tell its embedding width, so nobody knows before loading whether they fit."
+        )
     if width == card.embedding_length:
         return ""
     return (
@@ -158,4 +171,4 @@ def _width(header: Header, kind: str) -> int | None:
     return None
 
 
-__all__ = ["GgufError", "Projector", "fits_drafter", "fits_projector", "is_drafter", "read_projector"]
+__all__ = ["GgufError", "Projector", "Unknown", "fits_drafter", "fits_projector", "is_drafter", "read_projector"]
