@@ -69,8 +69,8 @@ def write_random_llama(
 ) -> Path:
     """A model of 1.4 million random weights with a byte vocabulary; made in a tenth of a second, 2.8 MB as F16.
 
-    ``architecture`` is 'llama', 'qwen3' or 'cohere2' (a sliding window of 64 tokens in both layers; the embedding is
-    the output too, so ``likely`` and ``nan`` do nothing); any other name is written over llama's tensors and no
+    ``architecture`` is 'llama', 'qwen3', 'qwen2vl' (positions of three dimensions) or 'cohere2' (a sliding window of 64
+    tokens in both layers; the embedding is the output too, so ``likely`` and ``nan`` do nothing); any other name is written over llama's tensors and no
     llama.cpp loads it.
     ``likely`` adds about that much to the logits of the named tokens, as ``tokens()`` spells them: {END: 50} answers
     nothing, {END: -50} never ends, {"<think>": 50} thinks until the budget ends. Unless told otherwise bytes beyond
@@ -91,6 +91,8 @@ def write_random_llama(
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
+    if architecture == "qwen2vl":
+        writer.add_rope_dimension_sections([8, 12, 12, 0])
     if architecture == "cohere2":
         writer.add_layer_norm_eps(1e-5)
         writer.add_logit_scale(0.25)
@@ -243,16 +245,23 @@ def write_random_bert(path: Path, *, width: int = 64, pooling: str = "MEAN", noi
     return path
 
 
-def write_random_mmproj(path: Path, *, seed: int = 0, width: int = WIDTH) -> Path:
+def write_random_mmproj(
+    path: Path,
+    *,
+    seed: int = 0,
+    width: int = WIDTH,
+    kind: Literal["gemma3", "qwen2vl_merger"] = "gemma3",
+) -> Path:
     """An image projector of Gemma 3's kind: an image becomes 16 patches, then 4 tokens of ``width`` numbers.
 
-    No program takes it for a language model.
+    That of Qwen2-VL goes by the image's size, and its tokens have positions in two dimensions.
+    No program takes either for a language model.
     """
     patch, inner, hidden = 8, 32, 64
     random_ = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type("mmproj")
-    writer.add_string("clip.projector_type", "gemma3")
+    writer.add_string("clip.projector_type", kind)
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_bool("clip.use_gelu", True)
     sizes = {
@@ -276,17 +285,24 @@ def write_random_mmproj(path: Path, *, seed: int = 0, width: int = WIDTH) -> Pat
         writer.add_tensor(f"{tensor}.weight", random_.standard_normal(shape, dtype=np.float32) * scale)
 
     add("v.patch_embd", inner, 3, patch, patch)
-    add("v.position_embd", 16, inner)
     for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
         add(f"v.blk.0.{name}", inner, inner)
+        writer.add_tensor(f"v.blk.0.{name}.bias", np.zeros(inner, dtype=np.float32))
     add("v.blk.0.ffn_up", hidden, inner)
     add("v.blk.0.ffn_down", inner, hidden)
     for name in ("v.blk.0.ln1", "v.blk.0.ln2", "v.post_ln"):
         writer.add_tensor(f"{name}.weight", np.ones(inner, dtype=np.float32))
         writer.add_tensor(f"{name}.bias", np.zeros(inner, dtype=np.float32))
-    writer.add_tensor("mm.soft_emb_norm.weight", np.ones(inner, dtype=np.float32))
-    # read the other way round: llama.cpp transposes it
-    writer.add_tensor("mm.input_projection.weight", random_.standard_normal((inner, width), dtype=np.float32))
+    if kind == "gemma3":
+        add("v.position_embd", 16, inner)
+        writer.add_tensor("mm.soft_emb_norm.weight", np.ones(inner, dtype=np.float32))
+        # read the other way round: llama.cpp transposes it
+        writer.add_tensor("mm.input_projection.weight", random_.standard_normal((inner, width), dtype=np.float32))
+    else:
+        writer.add_tensor("v.patch_embd.weight.1", np.zeros((inner, 3, patch, patch), dtype=np.float32))  # of videos
+        for layer, outputs, inputs in ((0, hidden, 4 * inner), (2, width, hidden)):
+            writer.add_tensor(f"mm.{layer}.weight", random_.standard_normal((outputs, inputs), dtype=np.float32))
+            writer.add_tensor(f"mm.{layer}.bias", np.zeros(outputs, dtype=np.float32))
     _finish(writer)
     return path
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 import pytest
 
@@ -59,7 +60,7 @@ Make = Callable[..., ProcessEngine]
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Engines of random models, closed at the end."""
-    engines = []
+    engines: list[ProcessEngine] = []
 
     def made(mmproj: Path | str, *, settings: dict[str, Any] | None = None, **model: Any) -> ProcessEngine:
         path = ggufs.write_random_llama(tmp_path / f"model{len(engines)}.gguf", likely=ENDLESS, **model)
@@ -139,7 +140,7 @@ def test_a_conversation_keeps_its_images_where_they_stand(engine: ProcessEngine)
 
 
 def test_a_seeded_draw_and_noise_are_the_same_twice(engine: ProcessEngine) -> None:
-    drawn = {"temperature": 1.0, "seed": 7, "penalty_repeat": 1.1, "noise": 0.3}
+    drawn: dict[str, Any] = {"temperature": 1.0, "seed": 7, "penalty_repeat": 1.1, "noise": 0.3}
 
     assert ask(engine, RED, **drawn).text == ask(engine, RED, **drawn).text != ask(engine, RED).text
 
@@ -191,16 +192,33 @@ def oracle(model: Path, mmproj: Path, prompt: str, image: bytes, count: int, *, 
     return found
 
 
-@pytest.mark.parametrize(("template", "add_bos"), [(ggufs.CHATML, False), (TYPED, True)], ids=["text", "parts"])
-def test_the_answer_is_that_of_mtmd_itself(make: Make, mmproj: Path, template: str, add_bos: bool) -> None:
-    engine = make(mmproj, chat_template=template, metadata={"tokenizer.ggml.add_bos_token": add_bos})
+@pytest.mark.parametrize(
+    ("kind", "template", "add_bos"),
+    [
+        ("gemma3", ggufs.CHATML, False),
+        ("gemma3", TYPED, True),
+        # its images take more places in the cache than positions
+        ("qwen2vl_merger", ggufs.CHATML, False),
+    ],
+)
+def test_the_answer_is_that_of_mtmd_itself(
+    make: Make, tmp_path: Path, kind: Literal["gemma3", "qwen2vl_merger"], template: str, add_bos: bool
+) -> None:
+    mmproj = ggufs.write_random_mmproj(tmp_path / "own.gguf", kind=kind)
+    engine = make(
+        mmproj,
+        chat_template=template,
+        architecture="llama" if kind == "gemma3" else "qwen2vl",
+        metadata={"tokenizer.ggml.add_bos_token": add_bos},
+    )
     prompts = {
         ggufs.CHATML: "<|im_start|>user\n<__media__>What colour?<|im_end|>\n<|im_start|>assistant\n",
         TYPED: "user: <__media__>What colour?\n",
     }
+    image = png(255, 0, 0, size=96)
 
-    reply = ask(engine, RED, max_tokens=10)
-    answer, tokens = oracle(engine.path, mmproj, prompts[template], RED, 10, add_bos=add_bos)
+    reply = ask(engine, image, max_tokens=10)
+    answer, tokens = oracle(engine.path, mmproj, prompts[template], image, 10, add_bos=add_bos)
 
     assert reply.raw == answer
     assert reply.usage.prompt == tokens

@@ -252,14 +252,15 @@ def test_one_file_or_one_for_each_side(
         (tmp_path / "sub" / file).touch()
     monkeypatch.chdir(tmp_path / "sub")
     ini = {"model": "new", "baseline": "old", name: text}
+    given: dict[str, Any] = {name: text}
     if files is None:
         with pytest.raises(pytest.UsageError, match=rf"^--quant-{name}: .* is not a GGUF file, or two of them: "):
-            settings(model="new", baseline="old", **{name: text})
+            settings(model="new", baseline="old", **given)
         with pytest.raises(pytest.UsageError, match=rf"^ini key quant_{name}: "):
             settings(ini=ini)
         return
 
-    made = settings(model="new", baseline="old", **{name: text})
+    made = settings(model="new", baseline="old", **given)
     assert list(getattr(made, name)) == files
     side = made.mmproj_of if name == "mmproj" else made.draft_of
     assert (side(Role.BASELINE), side(Role.CANDIDATE)) == (files[0], files[-1])
