@@ -70,8 +70,8 @@ def write_random_llama(
     """A model of 1.4 million random weights with a byte vocabulary; made in a tenth of a second, 2.8 MB as F16.
 
     ``architecture`` is 'llama', 'qwen3', 'qwen2vl' (positions of three dimensions) or 'cohere2' (a sliding window of 64
-    tokens in both layers; the embedding is the output too, so ``likely`` and ``nan`` do nothing); any other name is written over llama's tensors and no
-    llama.cpp loads it.
+    tokens in both layers; the embedding is the output too, so ``likely`` and ``nan`` do nothing); any other name is
+    written over llama's tensors and no llama.cpp loads it.
     ``likely`` adds about that much to the logits of the named tokens, as ``tokens()`` spells them: {END: 50} answers
     nothing, {END: -50} never ends, {"<think>": 50} thinks until the budget ends. Unless told otherwise bytes beyond
     ASCII, control characters, special tokens but END and padding are unlikely (-30), so that the text is plain ASCII.
@@ -250,9 +250,10 @@ def write_random_mmproj(
     *,
     seed: int = 0,
     width: int = WIDTH,
+    side: int = 2,
     kind: Literal["gemma3", "qwen2vl_merger"] = "gemma3",
 ) -> Path:
-    """An image projector of Gemma 3's kind: an image becomes 16 patches, then 4 tokens of ``width`` numbers.
+    """An image projector of Gemma 3's kind: an image becomes ``side`` by ``side`` tokens of ``width`` numbers.
 
     That of Qwen2-VL goes by the image's size, and its tokens have positions in two dimensions.
     No program takes either for a language model.
@@ -265,7 +266,7 @@ def write_random_mmproj(
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_bool("clip.use_gelu", True)
     sizes = {
-        "image_size": 4 * patch,
+        "image_size": 2 * side * patch,
         "patch_size": patch,
         "embedding_length": inner,
         "feed_forward_length": hidden,
@@ -294,7 +295,7 @@ def write_random_mmproj(
         writer.add_tensor(f"{name}.weight", np.ones(inner, dtype=np.float32))
         writer.add_tensor(f"{name}.bias", np.zeros(inner, dtype=np.float32))
     if kind == "gemma3":
-        add("v.position_embd", 16, inner)
+        add("v.position_embd", 4 * side * side, inner)
         writer.add_tensor("mm.soft_emb_norm.weight", np.ones(inner, dtype=np.float32))
         # read the other way round: llama.cpp transposes it
         writer.add_tensor("mm.input_projection.weight", random_.standard_normal((inner, width), dtype=np.float32))

@@ -284,6 +284,13 @@ def test_a_prompt_of_images_that_is_longer_than_the_context(make: Make, mmproj: 
         ask(engine, *[RED] * 10)
 
 
+def test_an_image_that_must_be_read_at_once_and_is_too_large(make: Make, tmp_path: Path) -> None:
+    engine = make(ggufs.write_random_mmproj(tmp_path / "fine.gguf", side=23))
+
+    with pytest.raises(EngineRefused, match=r"^an image takes 529 tokens that this model must read at once; 512 are "):
+        ask(engine, RED)
+
+
 def test_a_build_without_the_library(make: Make, mmproj: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MTMD_CPP_LIB", str(tmp_path))
     engine = make(mmproj)
@@ -293,3 +300,46 @@ def test_a_build_without_the_library(make: Make, mmproj: Path, monkeypatch: pyte
             ask(engine, RED)
     assert ask(engine).text
     assert engine.loads == 1
+
+
+# --- whole runs ---
+
+SUITE = """
+FORCED = 'root ::= "red"'  # a random model would not end
+
+def test_image(quant):
+    reply = quant.chat("Which?", images=["red.png"], grammar=FORCED)
+    assert (reply.text, reply.usage.prompt > 40) == ("red", True)
+
+def test_text(quant):
+    assert quant.chat("Which?", grammar=FORCED).text == "red"
+"""
+
+
+def test_a_run_with_images(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mmproj: Path) -> None:
+    for seed, name in enumerate(("old", "new")):
+        ggufs.write_random_llama(pytester.path / f"{name}.gguf", seed=seed)
+    (pytester.path / "red.png").write_bytes(RED)
+    pytester.makepyfile(SUITE)
+    sides = ("--quant-model=new.gguf", "--quant-baseline=old.gguf", f"--quant-mmproj={mmproj}")
+
+    def run() -> tuple[pytest.RunResult, Any]:
+        result = pytester.runpytest("-p", "no:randomly", *sides, "--quant-report=r.json")
+        return result, json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
+
+    result, report = run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*projector mmproj.gguf*"])
+    assert {pair["pair"].split("::")[1]: pair["verdict"]["word"] for pair in report["pairs"]} == {
+        "test_image": "held",
+        "test_text": "held",
+    }
+    sides_read = [
+        [pair[side]["replies"][0]["prompt"] for side in ("baseline", "candidate")] for pair in report["pairs"]
+    ]
+    assert all(old == new for old, new in sides_read)
+
+    monkeypatch.setenv("MTMD_CPP_LIB", str(pytester.path))
+    result, report = run()
+    result.assert_outcomes(passed=1, skipped=2)
+    result.stdout.fnmatch_lines(["quantcheck: 2 skipped: *this build of llama-cpp-python takes no images: its mtmd*"])
