@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from typing import Final
 
 import llama_cpp.llama_cpp as C
 
@@ -25,14 +23,11 @@ from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.bounds import bounded
+from pytest_quantcheck.engines.bounds import signs_of_life
 from pytest_quantcheck.engines.decoder import Decoder
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.vocabulary import Vocabulary
 from pytest_quantcheck.images import image_bytes
-
-_SIGN_EVERY_S: Final = 1.0
-_MOST_SIGNS: Final = 600
-"""Seconds for which a projector that works is left alone; after that only the engine's time-out counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +187,7 @@ class Sight:
             stack.callback(mtmd.mtmd_bitmap_free, made.bitmap)
         if not made.bitmap or made.video_ctx or mtmd.mtmd_bitmap_is_audio(made.bitmap):
             raise EngineRefused(
-                f"an image of {len(data)} bytes that begins with {data[:8]!r} cannot be decoded; it may be damaged"
+                f"an image of {len(data)} bytes that begins with {data[:8]!r} cannot be decoded: it is damaged, or has too many pixels"
             )
         return made.bitmap
 
@@ -229,26 +224,6 @@ def _library() -> Any:
             f"out): {describe(error)}"
         ) from None
     return mtmd
-
-
-@contextmanager
-def signs_of_life(progress: Progress) -> Iterator[None]:
-    """Tell the parent that this process works while one call into llama.cpp takes its time, for ten minutes at most."""
-    done = threading.Event()
-
-    def tell() -> None:
-        for _ in range(_MOST_SIGNS):
-            if done.wait(_SIGN_EVERY_S):
-                return
-            progress("")
-
-    thread = threading.Thread(target=tell, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _images(message: Message) -> list[bytes]:

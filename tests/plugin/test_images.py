@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,23 @@ def test_a_build_that_takes_no_images_skips_these_tests(plain_gate: Gate) -> Non
 
     assert outcome.words == {"test_text": "held"}
     outcome.result.stdout.fnmatch_lines(["*skipped: *this build takes no images*"])
+
+
+def test_the_page_on_images_runs(plain_gate: Gate) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "images-and-drafts.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    images = {name: ggufs.png(number, 0, 0) for number, name in enumerate(("car", "before", "after"))}
+    for name, data in images.items():
+        (plain_gate.pytester.path / f"{name}.png").write_bytes(data)
+    car, before, after = map(prompt_of, images.values())
+    plain_gate.pytester.makepyfile(test_it=code)
+    answers = {
+        f"{car}\nWhat colour is the car? One word.": "Red.",
+        f"Before:\n{before}\nAfter:\n{after}\nDid the light change? Yes or no.": "yes",
+    }
+    plain_gate.answers(answers, answers)
+
+    assert plain_gate.run().words == {"test_the_car": "held", "test_two_photos": "held"}
 
 
 class Files:
