@@ -187,7 +187,8 @@ class Sight:
             stack.callback(mtmd.mtmd_bitmap_free, made.bitmap)
         if not made.bitmap or made.video_ctx or mtmd.mtmd_bitmap_is_audio(made.bitmap):
             raise EngineRefused(
-                f"an image of {len(data)} bytes that begins with {data[:8]!r} cannot be decoded: it is damaged, or has too many pixels"
+                f"an image of {len(data)} bytes that begins with {data[:8]!r} cannot be decoded: "
+                "it is damaged, or has too many pixels"
             )
         return made.bitmap
 

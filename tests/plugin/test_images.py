@@ -142,12 +142,8 @@ def shown(result: pytest.RunResult) -> str:
     [
         ("--quant-mmproj=models/wide.gguf", "wide.gguf makes embeddings of 64 numbers and old.gguf takes 32: it was *"),
         ("--quant-mmproj=models/fits.gguf,models/wide.gguf", "wide.gguf makes * and new.gguf takes 32: *"),
-        ("--quant-mmproj=models/new.gguf", "models/new.gguf: is no projector: name the mmproj file that was *"),
-        ("--quant-mmproj=nowhere.gguf", "nowhere.gguf: does not exist"),
         ("--quant-mmproj=models/fits.gguf,", "'models/fits.gguf,' is not a GGUF file, or two of them*"),
         ("--quant-draft=nowhere.gguf", "nowhere.gguf: does not exist"),
-        ("--quant-draft=models/fits.gguf", "models/fits.gguf: *mmproj*"),
-        ("--quant-draft=", "'' is not a GGUF file*"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(files: Files, option: str, line: str) -> None:
@@ -155,15 +151,6 @@ def test_what_does_not_fit_is_a_usage_error(files: Files, option: str, line: str
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     pytest.LineMatcher([the_one_line(result)]).fnmatch_lines([f"ERROR: {option.partition('=')[0]}: {line}"])
-
-
-def test_two_files_need_two_sides(files: Files) -> None:
-    result = files.pytester.runpytest(
-        "--quant-model=models/new.gguf", "--quant-mmproj=models/fits.gguf,models/wide.gguf"
-    )
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert the_one_line(result).startswith("ERROR: --quant-mmproj with two files needs --quant-baseline")
 
 
 def test_the_header_names_what_was_given(files: Files) -> None:
