@@ -25,7 +25,7 @@ _WIDTH_TENSORS: Final[dict[str, tuple[str, int]]] = {
     **dict.fromkeys(("mlp", "pixtral", "lightonocr", "dots_ocr", "lfm2", "kimivl", "phi4"), ("mm.2.weight", 1)),
     # these add as many widths again as there are deepstack layers, and so does the model
     **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "exaone4_5"), ("mm.2.weight", 1)),
-    **dict.fromkeys(("internvl", "nemotron_v2_vl"), ("mm.3.weight", 1)),
+    **dict.fromkeys(("internvl", "nemotron_v2_vl"), ("mm.model.mlp.3.weight", 1)),
     **dict.fromkeys(("idefics3", "llama4"), ("mm.model.fc.weight", 1)),
 }
 _TARGET_WIDTHS: Final = {
@@ -44,8 +44,8 @@ _FIRST_COMPARED: Final = 5
 class Projector(Record):
     """One mmproj file: it turns images or audio into embeddings of ``width`` numbers for a language model.
 
-    ``kind`` is llama.cpp's name of the projector, ``takes`` are 'images' and 'audio'; sizes are in bytes. ``certain``: the
-    width is that of the tensor which llama.cpp compares, not a number in the header; old converters wrote others.
+    ``kind`` is llama.cpp's name of the projector, ``takes`` are 'images' and 'audio'; sizes are in bytes. ``certain``:
+    the width is that of the tensor which llama.cpp compares, not a number in the header; old converters wrote others.
     """
 
     path: str

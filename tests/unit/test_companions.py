@@ -58,7 +58,7 @@ def test_a_projector_for_another_size(model: ModelCard, tmp_path: Path) -> None:
         ("unheard-of", {"clip.vision.projection_dim": 256}, {}, 256),
         ("voxtral", {"clip.audio.projection_dim": 256}, {}, 256),
         ("qwen3vl_merger", {"clip.vision.projection_dim": 1}, {"mm.2.weight": ("F32", (64, 256))}, 256),
-        ("internvl", {"clip.vision.projection_dim": 1}, {"mm.3.weight": ("F32", (64, 256))}, 256),
+        ("internvl", {"clip.vision.projection_dim": 1}, {"mm.model.mlp.3.weight": ("F32", (64, 256))}, 256),
         ("idefics3", {"clip.vision.projection_dim": 1}, {"mm.model.fc.weight": ("F32", (64, 256))}, 256),
         # the tensor counts, as it does in llama.cpp: old converters wrote CLIP's own width into the header
         ("mlp", {"clip.vision.projection_dim": 768}, {"mm.2.weight": ("F32", (64, 256))}, 256),
