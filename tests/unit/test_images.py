@@ -76,6 +76,7 @@ def test_messages_without_parts_stay_as_they_are(tmp_path: Path) -> None:
         ({"type": "image_url", "image_url": {"url": "data:image/png,abc"}}, "only data:...;base64,... is understood"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,a b"}}, "is no base64"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,é"}}, "is no base64"),
+        ({"type": "image_url", "image_url": {"url": url(RED).replace(",", ",!")}}, "is no base64"),
         ({"type": "image_url", "image_url": {"url": url(b"text")}}, "the image is no PNG, JPEG, GIF or BMP image"),
         (
             {"type": "image", "data": b"RIFF....WEBP"},
