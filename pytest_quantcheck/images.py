@@ -54,6 +54,11 @@ def image_bytes(part: Any) -> bytes | None:
     return base64.b64decode(part["image_url"]["url"].partition(",")[2])
 
 
+def part_text(part: Any) -> str:
+    """The text of a part that is no image."""
+    return str(part.get("text", "")) if isinstance(part, dict) else str(part)
+
+
 def said(message: Message) -> str:
     """What a message says, in plain text: an image is '<image 0123456789abcdef>', by the digest of its bytes."""
     content = message["content"]
@@ -66,7 +71,7 @@ def _said(part: Any) -> str:
     data = image_bytes(part)
     if data is not None:
         return f"<image {hashlib.sha256(data).hexdigest()[:16]}>"
-    return str(part.get("text", "")) if isinstance(part, dict) else str(part)
+    return part_text(part)
 
 
 def _is(part: Any, kind: str) -> bool:

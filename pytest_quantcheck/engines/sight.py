@@ -28,6 +28,7 @@ from pytest_quantcheck.engines.decoder import Decoder
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.vocabulary import Vocabulary
 from pytest_quantcheck.images import image_bytes
+from pytest_quantcheck.images import part_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +107,28 @@ class Sight:
         part where the template understands nothing else.
         """
         images = [data for message in messages for data in _images(message)]
+        plain = [_joined(message, self._marker) for message in messages]
         if not images:
-            return render(messages), []
+            try:
+                return render(messages), []
+            except EngineRefused:
+                if plain == list(messages):
+                    raise
+                return render(plain), []
         if not self._settings.mmproj:
             raise EngineRefused(
                 "an image needs --quant-mmproj=FILE: the projector (mmproj) that was published with the model"
             )
-        plain = [_joined(message, self._marker) for message in messages]
-        why = "the file's chat template leaves images out"
+        why = ""
         for shape in (plain, [_typed(message) for message in plain]):
             try:
                 prompt = render(shape)
             except EngineRefused as error:
-                why = str(error)
+                why = why or str(error)
                 continue
             if prompt.count(self._marker) == len(images):
                 return prompt, images
+            why = why or "the file's chat template leaves images out"
         raise EngineRefused(why)
 
     @contextmanager
@@ -242,7 +249,7 @@ def _joined(message: Message, marker: str) -> Message:
     for part in content:
         image = image_bytes(part) is not None
         text += "" if image or after_image else "\n"
-        text += marker if image else str(part.get("text", ""))
+        text += marker if image else part_text(part)
         after_image = image
     return {**message, "content": text}
 

@@ -37,6 +37,7 @@ TYPED = (
 )
 """A template that understands nothing but lists of parts."""
 DEAF = "{%- for message in messages -%}{{- message['role'] + '\\n' -}}{%- endfor -%}"
+CHOOSY = DEAF + "{%- if messages[0]['content'] is not string -%}{{- raise_exception('text only') -}}{%- endif -%}"
 
 _ABSENT = """
 try:
@@ -137,6 +138,14 @@ def test_a_conversation_keeps_its_images_where_they_stand(engine: ProcessEngine)
 
     assert early.usage.prompt == late.usage.prompt
     assert early.prompt != late.prompt
+
+
+def test_parts_of_text_alone_are_one_text(engine: ProcessEngine) -> None:
+    parts = [{"type": "text", "text": "What"}, {"type": "text", "text": "now?"}]
+
+    reply = engine.chat(ChatRequest(({"role": "user", "content": parts},), (), Generation(max_tokens=4)))
+
+    assert reply.prompt == ask(engine, text="What\nnow?", max_tokens=4).prompt
 
 
 def test_a_seeded_draw_and_noise_are_the_same_twice(engine: ProcessEngine) -> None:
@@ -272,9 +281,10 @@ def test_an_image_that_cannot_be_decoded(engine: ProcessEngine) -> None:
     assert engine.loads == 1
 
 
-def test_a_template_that_leaves_images_out(make: Make, mmproj: Path) -> None:
+@pytest.mark.parametrize("template", [DEAF, CHOOSY])
+def test_a_template_that_leaves_images_out(make: Make, mmproj: Path, template: str) -> None:
     with pytest.raises(EngineRefused, match="the file's chat template leaves images out"):
-        ask(make(mmproj, chat_template=DEAF), RED)
+        ask(make(mmproj, chat_template=template), RED)
 
 
 def test_a_prompt_of_images_that_is_longer_than_the_context(make: Make, mmproj: Path) -> None:
