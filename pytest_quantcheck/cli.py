@@ -15,6 +15,7 @@ from pathlib import Path
 from pytest_quantcheck.card_text import card_rows
 from pytest_quantcheck.card_text import layout
 from pytest_quantcheck.companions import Projector
+from pytest_quantcheck.companions import Unknown
 from pytest_quantcheck.companions import fits_drafter
 from pytest_quantcheck.companions import fits_projector
 from pytest_quantcheck.companions import is_drafter
@@ -151,12 +152,14 @@ def _lines(
     for drafter in read.drafters:
         lines += ["", f"{_shown(drafter.path)} is a drafter ({one_line(drafter.architecture)})."]
     for fit in fits:
-        lines += ["", f"DOES NOT FIT: {fit.why_not}" if fit.why_not else _fitting(fit)]
+        lines += ["", _fit_words(fit)]
     return lines[1:] if lines and not lines[0] else lines
 
 
-def _fitting(fit: _Fit) -> str:
-    return f"{_shown(fit.companion)} fits {_shown(fit.model)}."
+def _fit_words(fit: _Fit) -> str:
+    if not fit.why_not:
+        return f"{_shown(fit.companion)} fits {_shown(fit.model)}."
+    return f"{'CANNOT TELL' if isinstance(fit.why_not, Unknown) else 'DOES NOT FIT'}: {fit.why_not}"
 
 
 def _shown(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from itertools import islice
@@ -22,10 +23,12 @@ _MOST_FILES: Final = 8
 _DRAFTERS: Final = ("draft", "mtp", "eagle")
 
 
-def companion_differences(cards: Mapping[Role, ModelCard]) -> list[Difference]:
+def companion_differences(cards: Mapping[Role, ModelCard], *, named: Collection[str] = ()) -> list[Difference]:
     """One sentence for each model beside which projectors or drafters lie, none of which fits it.
 
     Where one fits, the others belong to other models in the same folder.
+
+    :param named: rows, 'projector' or 'drafter', for which the user named a file: that is what counts.
     """
     found: dict[tuple[str, str], Difference] = {}
     for card in cards.values():
@@ -33,9 +36,9 @@ def companion_differences(cards: Mapping[Role, ModelCard]) -> list[Difference]:
         if path.is_file():
             for row, misfits in (("projector", _projectors(card, path)), ("drafter", _drafters(card, path))):
                 sentences = list(misfits)
-                if sentences and all(sentences):
+                if row not in named and sentences and all(sentences):
                     text = sentences[0].removesuffix(".")
-                    found[row, text] = difference(row, text)
+                    found[row, text] = difference(row, text, informs=True)
     return list(found.values())
 
 

@@ -22,7 +22,11 @@ _WIDTH_TENSORS: Final[dict[str, tuple[str, int]]] = {
     # projector type: the tensor whose dimension counts, and which one (clip_n_mmproj_embd in tools/mtmd/clip.cpp)
     **dict.fromkeys(("gemma3", "gemma3nv"), ("mm.input_projection.weight", 0)),
     **dict.fromkeys(("gemma4v", "gemma4uv", "gemma4a", "gemma4ua"), ("mm.input_projection.weight", 1)),
-    **dict.fromkeys(("mlp", "pixtral", "lightonocr", "dots_ocr", "lfm2", "kimivl"), ("mm.2.weight", 1)),
+    **dict.fromkeys(("mlp", "pixtral", "lightonocr", "dots_ocr", "lfm2", "kimivl", "phi4"), ("mm.2.weight", 1)),
+    # these add as many widths again as there are deepstack layers, and so does the model
+    **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "exaone4_5"), ("mm.2.weight", 1)),
+    **dict.fromkeys(("internvl", "nemotron_v2_vl"), ("mm.model.mlp.3.weight", 1)),
+    **dict.fromkeys(("idefics3", "llama4"), ("mm.model.fc.weight", 1)),
 }
 _TARGET_WIDTHS: Final = {
     # architecture of a drafter that reads the model's hidden states: the key that tells their width
@@ -40,7 +44,8 @@ _FIRST_COMPARED: Final = 5
 class Projector(Record):
     """One mmproj file: it turns images or audio into embeddings of ``width`` numbers for a language model.
 
-    ``kind`` is llama.cpp's name of the projector, ``takes`` are 'images' and 'audio'; sizes are in bytes.
+    ``kind`` is llama.cpp's name of the projector, ``takes`` are 'images' and 'audio'; sizes are in bytes. ``certain``:
+    the width is that of the tensor which llama.cpp compares, not a number in the header; old converters wrote others.
     """
 
     path: str
@@ -48,6 +53,7 @@ class Projector(Record):
     takes: tuple[str, ...]
     width: int | None
     file_bytes: int
+    certain: bool = False
 
     @property
     def file_name(self) -> str:
@@ -59,6 +65,12 @@ class Projector(Record):
         return {"takes": tuple}
 
 
+class Unknown(str):
+    """Why nobody knows before loading whether two files fit."""
+
+    __slots__ = ()
+
+
 def read_projector(path: str | Path) -> Projector | None:
     """What an mmproj file says of itself; None when it is something else; GgufError when it is no sound GGUF file."""
     header = read_header(path)
@@ -67,9 +79,10 @@ def read_projector(path: str | Path) -> Projector | None:
     takes = [kind for kind in _KINDS if header.scalars.get(f"clip.has_{kind}_encoder") is True]
     kinds = (header.scalars.get(f"clip.{part}projector_type") for part in ("", "vision.", "audio."))
     kind = next((value for value in kinds if isinstance(value, str)), "")
-    return Projector(
-        str(path), one_line(kind, 60), tuple(_KINDS[kind] for kind in takes), _width(header, kind), header.file_bytes
-    )
+    of_tensor = _tensor_width(header, kind)
+    width = _header_width(header) if of_tensor is None else of_tensor
+    takes_words = tuple(_KINDS[kind] for kind in takes)
+    return Projector(str(path), one_line(kind, 60), takes_words, width, header.file_bytes, of_tensor is not None)
 
 
 def is_drafter(card: ModelCard) -> bool:
@@ -78,12 +91,22 @@ def is_drafter(card: ModelCard) -> bool:
 
 
 def fits_projector(card: ModelCard, projector: Projector) -> str:
-    """'' when the projector makes embeddings of the model's width, else one sentence; llama.cpp refuses such a pair."""
+    """'' when the projector makes embeddings of the model's width, else one sentence; llama.cpp refuses such a pair.
+
+    The sentence is `Unknown` when a file does not tell its width, or only by a header that may be wrong.
+    """
     if projector.width is None or card.embedding_length is None:
         silent = projector.file_name if projector.width is None else card.file_name
-        return f"{silent} does not tell its embedding width, so nobody knows before loading whether the two fit."
+        return Unknown(
+            f"{silent} does not tell its embedding width, so nobody knows before loading whether the two fit."
+        )
     if projector.width == card.embedding_length:
         return ""
+    if not projector.certain:
+        return Unknown(
+            f"{projector.file_name} says that it makes embeddings of {projector.width} numbers and {card.file_name} "
+            f"takes {card.embedding_length}; its tensors decide when the first image comes."
+        )
     return (
         f"{projector.file_name} makes embeddings of {projector.width} numbers and {card.file_name} takes "
         f"{card.embedding_length}: it was made for a model of another size."
@@ -95,7 +118,7 @@ def fits_drafter(card: ModelCard, drafter: ModelCard) -> str:
 
     An ordinary model drafts for one with the same tokens (common_speculative_are_compatible in llama.cpp's
     common/speculative.cpp); drafters that read hidden states must be made for their width. Both files are read again
-    where their vocabularies differ a little; GgufError when that fails.
+    where their vocabularies differ a little; GgufError when that fails. `Unknown` when a file does not tell its width.
     """
     key = _TARGET_WIDTHS.get(drafter.architecture)
     if key is not None:
@@ -121,7 +144,9 @@ def fits_drafter(card: ModelCard, drafter: ModelCard) -> str:
 def _fits_width(card: ModelCard, drafter: ModelCard, width: object) -> str:
     if not isinstance(width, int) or card.embedding_length is None:
         silent = card if isinstance(width, int) else drafter
-        return f"{silent.file_name} does not tell its embedding width, so nobody knows before loading whether they fit."
+        return Unknown(
+            f"{silent.file_name} does not tell its embedding width, so nobody knows before loading whether they fit."
+        )
     if width == card.embedding_length:
         return ""
     return (
@@ -146,11 +171,15 @@ def _tokens(card: ModelCard) -> list[bytes]:
         return token_texts(file, read_header(card.path))
 
 
-def _width(header: Header, kind: str) -> int | None:
+def _tensor_width(header: Header, kind: str) -> int | None:
     name, axis = _WIDTH_TENSORS.get(kind, ("", 0))
     for tensor in header.tensors:
         if tensor.name == name and len(tensor.shape) > axis:
             return tensor.shape[axis]
+    return None
+
+
+def _header_width(header: Header) -> int | None:
     for part in _KINDS:
         width = header.scalars.get(f"clip.{part}.projection_dim")
         if isinstance(width, int) and not isinstance(width, bool) and width > 0:
@@ -158,4 +187,4 @@ def _width(header: Header, kind: str) -> int | None:
     return None
 
 
-__all__ = ["GgufError", "Projector", "fits_drafter", "fits_projector", "is_drafter", "read_projector"]
+__all__ = ["GgufError", "Projector", "Unknown", "fits_drafter", "fits_projector", "is_drafter", "read_projector"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from typing import Final
 
@@ -42,6 +43,10 @@ class Conditions(Record):
     template_of: str = "its own"
     """Whose template that was: 'its own', the role's that it was taken from, or 'another' that the engine chose."""
     prompt_cache: bool = False
+    projector: str = ""
+    """The file that turns images into embeddings; empty without one."""
+    drafter: str = ""
+    """The file that was checked as a drafter; it drafts nothing here."""
     draft: str = ""
     """The model that drafts tokens; empty when none does."""
     lora: str = ""
@@ -68,6 +73,7 @@ _FACTS: Final[dict[str, type]] = {
     "environment": dict,
     "template": str,
     "prompt_cache": bool,
+    "projector": str,
     "draft": str,
     "lora": str,
 }
@@ -88,6 +94,8 @@ def planned(role: Role, settings: Settings, pins: Pins, card: ModelCard | None) 
         max_tokens=pins.max_tokens,
         template=digest(template) if template else "",
         template_of=str(Role.BASELINE) if given else "its own",
+        projector=Path(settings.mmproj_of(role) or "").name,
+        drafter=Path(settings.draft_of(role) or "").name,
     )
 
 

@@ -154,12 +154,16 @@ class Ledger:
         return [result.candidate for result in self._results.values()]
 
     def same_content(self) -> bool:
-        """Whether both files are the same bytes: an A/A run. Read once: equal files can be many gigabytes."""
+        """Whether both sides are the same bytes: an A/A run. Read once: equal files can be many gigabytes.
+
+        A projector of its own makes a side another one.
+        """
         if self._same_content is None:
             paths = [Path(card.path) for card in self.cards.values()]
             self._same_content = (
                 not self.sabotaged
                 and len(paths) == 2
+                and not any(one.row == "projector" and one.level != "informs" for one in self.companions)
                 and all(path.is_file() for path in paths)
                 and same_content(*paths)
             )

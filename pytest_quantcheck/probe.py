@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import Tool
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.images import ImageSource
+from pytest_quantcheck.images import whole
+from pytest_quantcheck.images import with_images
 from pytest_quantcheck.measuring import Measuring
 from pytest_quantcheck.measuring import OtherModels
 from pytest_quantcheck.measuring import turns
@@ -37,6 +42,7 @@ class Probe(Measuring):
         reply = quant.chat("What is 27 + 45?")
         reply = quant.chat("Is it cold in Oslo?", tools=[...], max_tokens=256)
         reply = quant.chat([{"role": "system", "content": "..."}, {"role": "user", "content": "..."}])
+        reply = quant.chat("What colour is the car?", images=["car.jpg"])
         reply = quant.complete("Once upon a time", max_tokens=32)
         choice = quant.choose("What is the capital of Peru?", ["Lima", "Quito", "La Paz"])
         found = quant.embed(["A cat sleeps.", "Rates rise."], queries=["Which animal rests?"])
@@ -55,8 +61,10 @@ class Probe(Measuring):
         repeats: Repeats | None = None,
         json_schema: dict[str, Any] | None = None,
         others: OtherModels | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(engine, others)
+        self._folder = folder or Path()
         self.role = role
         self._pins = pins or pin(settings, {})
         self._settings = settings
@@ -102,6 +110,7 @@ class Probe(Measuring):
         messages: str | Sequence[Message],
         *,
         system: str | None = None,
+        images: Sequence[ImageSource] = (),
         tools: Sequence[Tool] = (),
         max_tokens: int | None = None,
         temperature: float | None = None,
@@ -114,6 +123,9 @@ class Probe(Measuring):
 
         :param messages: the user's text, or OpenAI-style messages.
         :param system: a system message in front.
+        :param images: local files (a relative path starts at the test's file) or their bytes, shown before a user's
+            text; PNG, JPEG, GIF or BMP, up to 64 MiB each. Messages hold images as OpenAI-style parts
+            ``image_url`` with ``data:`` URLs, or as ``{"type": "image", "path": ...}``.
         :param tools: OpenAI-style tool definitions, rendered by the model's own template.
         :param max_tokens: token budget of this answer, thinking included; an answer that it cuts is asked for again
             with twice and four times as much.
@@ -124,7 +136,7 @@ class Probe(Measuring):
         :param json_schema: a JSON Schema that the answer is forced into; the marker's with
             ``quant_json(constrained=True)`` when neither is given, and then no thought unless ``thinking`` asks for it.
         """
-        said = turns(messages, system)
+        said = self._guard(lambda: self._said(messages, system, images))
         if json_schema is None and grammar is None and self._json_schema is not None:
             json_schema = self._json_schema
             switch = Thinking(thinking)  # the option speaks of free answers; a thought would have to be JSON
@@ -157,6 +169,18 @@ class Probe(Measuring):
         """The model's token ids of ``text``."""
         ids: list[int] = self._guard(lambda: self._engine.tokenize(text))
         return ids
+
+    def _said(
+        self, messages: str | Sequence[Message], system: str | None, images: Sequence[ImageSource]
+    ) -> tuple[Message, ...]:
+        if images:
+            if not isinstance(messages, str):
+                raise EngineRefused(
+                    'images= goes with a text; in messages an image is a part {"type": "image", "path": ...}'
+                )
+            given = [images] if isinstance(images, str | bytes) else images
+            messages = [{"role": "user", "content": with_images(messages, given)}]
+        return whole(turns(messages, system), self._folder)
 
     def _generation(
         self,

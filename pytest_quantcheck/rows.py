@@ -141,17 +141,17 @@ FILE_ROWS: Final = (
     Row("same content", "informs", (), "all bytes of both files", "An A/A run: every difference is chance."),
     Row(
         "projector",
-        "informs",
-        (),
-        "`*mmproj*` files beside the model",
-        "An image projector of another width fails when it is loaded.",
+        "explains",
+        ("attribution",),
+        "the projectors that `--quant-mmproj` names, else `*mmproj*` files beside the model",
+        "A model sees an image through its projector. One that only lies beside the model and would not fit informs.",
     ),
     Row(
         "drafter",
         "informs",
         (),
-        "draft models (`*draft*`, `*mtp*`) beside the model",
-        "A drafter with another vocabulary cannot speed the model up.",
+        "the draft models that `--quant-draft` names, else those (`*draft*`, `*mtp*`) beside the model",
+        "A drafter with another vocabulary cannot speed the model up. It writes no answer here: it is only checked.",
     ),
 )
 """What belongs to the file as shipped: but for another model altogether it never blocks the verdict on the file."""

@@ -28,6 +28,8 @@ from pytest_quantcheck.ledger import attach
 from pytest_quantcheck.ledger import make_sendable
 from pytest_quantcheck.ledger import payload_of
 from pytest_quantcheck.measuring import OtherModels
+from pytest_quantcheck.named_companions import WrongCompanion
+from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.pins import pin
 from pytest_quantcheck.pins import templates_differ
@@ -74,6 +76,7 @@ class Run:
         self.ledger = Ledger(settings)
         self.ledger.sabotaged = config.getoption("quant_sabotage", None) is not None
         self._config = config
+        self._folder = Path.cwd()
         self._settings = settings
         self._input: dict[str, Any] | None = getattr(config, "workerinput", None)
         shared = (self._input or {}).get(SHARED_KEY)
@@ -143,14 +146,17 @@ class Run:
         """How llama.cpp loads the model of a role."""
         settings, pins = self._settings, self.pins
         kv_type = settings.kv_type_of(role)
-        return LoadSettings(pins.context, settings.gpu_layers, kv_type, settings.threads, pins.template)
+        file = settings.mmproj_of(role)
+        # absolute: a test may have changed the directory
+        mmproj = "" if file is None else str(self._folder / file)
+        return LoadSettings(pins.context, settings.gpu_layers, kv_type, settings.threads, pins.template, mmproj)
 
     def probe(self, item: pytest.Item, model: ModelUnderTest) -> Probe:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
         given = (self._settings, self.pins, trial.repeats, forced, OtherModels())
-        trial.probe = probe = Probe(model.engine, model.role, *given)
+        trial.probe = probe = Probe(model.engine, model.role, *given, folder=item.path.parent)
         return probe
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------
@@ -166,7 +172,12 @@ class Run:
             except EngineRefused as error:
                 raise self._refused("model" if role is Role.CANDIDATE else "baseline", str(error)) from None
         self.ledger.pins = self.pins
-        self.ledger.companions = companion_differences(self.ledger.cards)
+        try:
+            told = named_differences(self._settings, self.ledger.cards)
+        except WrongCompanion as wrong:
+            raise self._refused(wrong.option, str(wrong)) from None
+        named = [row for row, file in (("projector", self._settings.mmproj), ("drafter", self._settings.draft)) if file]
+        self.ledger.companions = [*told, *companion_differences(self.ledger.cards, named=named)]
         self.ledger.sampling = self.repeats.sampling
         if self._settings.pin_template is not None and self.pins.template is None:
             raise self._refused("pin_template", "the baseline has no chat template")

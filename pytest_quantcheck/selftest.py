@@ -19,8 +19,10 @@ import pytest
 
 from pytest_quantcheck.sabotage import CHANGED
 from pytest_quantcheck.sabotage import KINDS
+from pytest_quantcheck.settings import PAIRED_PATHS
 from pytest_quantcheck.settings import SABOTAGE
 from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import one_line
 
 _INFLATION = 1.25
@@ -172,6 +174,8 @@ def _options(
     yield f"--quant-baseline={file}"
     yield f"--quant-model={file}"
     yield f"--quant-report={report}"
+    # both sides are one file: where each has a companion of its own, that of this file
+    yield from (f"{option_name(name)}={files[0]}" for name in PAIRED_PATHS if len(files := getattr(settings, name)) > 1)
     yield "--maxfail=0"
     if kind == "thinking" and settings.max_thinking_inflation is None:
         yield f"--quant-max-thinking-inflation={_INFLATION}"

@@ -23,6 +23,7 @@ GATES = ("each", "session")
 SABOTAGE = "--quant-sabotage"
 """Not for users: the self-test asks its own runs for a candidate that is known to be bad (sabotage.py)."""
 _TRUE_FALSE = "'true' or 'false'"
+_FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Settings:
     gpu_layers: int = -1
     kv_type: tuple[str, ...] = ("f16",)
     """One type for both sides, or the baseline's and the candidate's."""
+    mmproj: tuple[str, ...] = ()
+    """No projector, one for both sides, or the baseline's and the candidate's."""
+    draft: tuple[str, ...] = ()
+    """No drafter, one for both sides, or the baseline's and the candidate's."""
     seed: int = 0
     threads: int = 1
     timeout: float = 120.0
@@ -79,6 +84,18 @@ class Settings:
     def kv_type_of(self, role: Role) -> str:
         """The type of a role's KV cache."""
         return self.kv_type[0 if role is Role.BASELINE else -1]
+
+    def mmproj_of(self, role: Role) -> str | None:
+        """The file of a role's projector."""
+        return _side(self.mmproj, role)
+
+    def draft_of(self, role: Role) -> str | None:
+        """The file of a role's drafter."""
+        return _side(self.draft, role)
+
+
+def _side(files: tuple[str, ...], role: Role) -> str | None:
+    return files[0 if role is Role.BASELINE else -1] if files else None
 
 
 def _integer(low: int) -> Callable[[str], int]:
@@ -169,6 +186,23 @@ def _kv_types(text: str) -> tuple[str, ...]:
     return types[:1] if types[0] == types[-1] else types
 
 
+def _one_or_two_files(text: str, folder: Path) -> tuple[str, ...]:
+    """The file or 'BASELINE,CANDIDATE'. File names may hold commas: what exists decides, then a single comma."""
+
+    def there(file: str) -> bool:
+        return bool(file.strip()) and (folder / Path(file).expanduser()).exists()
+
+    commas = [at for at, sign in enumerate(text) if sign == ","]
+    pairs = [(text[:at], text[at + 1 :]) for at in commas]
+    if not commas or there(text):
+        return (text,)
+    found = [pair for pair in pairs if there(pair[0]) and there(pair[1])] or pairs
+    if len(found) != 1 or not all(file.strip() for file in found[0]):
+        raise ValueError
+    old, new = found[0]
+    return (old,) if old == new else (old, new)
+
+
 def _path(ending: str) -> Callable[[str], Path]:
     def parse(text: str) -> Path:
         if not text.lower().endswith(ending):
@@ -216,6 +250,18 @@ OPTIONS: dict[str, Option] = {
         f"one of {', '.join(KV_TYPES)}, or two of them: 'BASELINE,CANDIDATE'",
         "TYPE",
         "Type of the KV cache (default: f16); 'BASELINE,CANDIDATE' where each file ships with its own",
+    ),
+    "mmproj": Option(
+        _text,
+        _FILES,
+        "FILE",
+        "Projector (mmproj) for images in quant.chat; 'BASELINE,CANDIDATE' where each file ships with its own",
+    ),
+    "draft": Option(
+        _text,
+        _FILES,
+        "FILE",
+        "Draft model that shall fit, checked before anything is loaded; 'BASELINE,CANDIDATE' as for --quant-mmproj",
     ),
     "seed": Option(_integer(0), "a whole number from 0", "N", "Seed of sampled answers (default: 0)"),
     "threads": Option(_integer(1), "a number of threads", "N", "CPU threads (default: (cores - 1) / workers)"),
@@ -268,6 +314,8 @@ OPTIONS: dict[str, Option] = {
 
 # in an ini file they are meant from where the file stands
 _PATHS = ("model", "baseline", "report", "summary")
+# one file, or one for each side
+PAIRED_PATHS = ("mmproj", "draft")
 
 
 def option_name(name: str) -> str:
@@ -297,6 +345,17 @@ def given(config: pytest.Config, *names: str) -> dict[str, Any]:
             values[name] = option.value(str(ini), f"ini key quant_{name}")
             if name in _PATHS and config.inipath is not None:
                 values[name] = type(values[name])(os.path.join(config.inipath.parent, values[name]))
+        if name in PAIRED_PATHS and name in values:
+            from_ini = said is None
+            folder = config.inipath.parent if from_ini and config.inipath is not None else Path()
+            try:
+                files = _one_or_two_files(values[name], folder)
+            except ValueError:
+                where = f"ini key quant_{name}" if from_ini else option_name(name)
+                raise pytest.UsageError(
+                    f"{where}: {values[name]!r} is not {option.accepts}, as far as they exist"
+                ) from None
+            values[name] = tuple(str(folder / Path(file).expanduser()) for file in files)
     return values
 
 
@@ -308,6 +367,11 @@ def resolve(config: pytest.Config) -> Settings:
     if settings.model is not None and settings.baseline is None:
         if len(settings.kv_type) > 1:
             raise pytest.UsageError("--quant-kv-type with two types needs --quant-baseline: the first type is for it")
+        for name in PAIRED_PATHS:
+            if len(getattr(settings, name)) > 1:
+                raise pytest.UsageError(
+                    f"{option_name(name)} with two files needs --quant-baseline: the first is for it"
+                )
         if settings.pin_template is not None:
             raise pytest.UsageError("--quant-pin-template=baseline needs --quant-baseline: the file with the template")
     if config.getoption("quant_sabotage", None) is not None:

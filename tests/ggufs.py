@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -68,9 +69,9 @@ def write_random_llama(
 ) -> Path:
     """A model of 1.4 million random weights with a byte vocabulary; made in a tenth of a second, 2.8 MB as F16.
 
-    ``architecture`` is 'llama', 'qwen3' or 'cohere2' (a sliding window of 64 tokens in both layers; the embedding is
-    the output too, so ``likely`` and ``nan`` do nothing); any other name is written over llama's tensors and no
-    llama.cpp loads it.
+    ``architecture`` is 'llama', 'qwen3', 'qwen2vl' (positions of three dimensions) or 'cohere2' (a sliding window of 64
+    tokens in both layers; the embedding is the output too, so ``likely`` and ``nan`` do nothing); any other name is
+    written over llama's tensors and no llama.cpp loads it.
     ``likely`` adds about that much to the logits of the named tokens, as ``tokens()`` spells them: {END: 50} answers
     nothing, {END: -50} never ends, {"<think>": 50} thinks until the budget ends. Unless told otherwise bytes beyond
     ASCII, control characters, special tokens but END and padding are unlikely (-30), so that the text is plain ASCII.
@@ -90,6 +91,8 @@ def write_random_llama(
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
+    if architecture == "qwen2vl":
+        writer.add_rope_dimension_sections([8, 12, 12, 0])
     if architecture == "cohere2":
         writer.add_layer_norm_eps(1e-5)
         writer.add_logit_scale(0.25)
@@ -242,18 +245,78 @@ def write_random_bert(path: Path, *, width: int = 64, pooling: str = "MEAN", noi
     return path
 
 
-def write_random_mmproj(path: Path, *, seed: int = 0, width: int = WIDTH) -> Path:
-    """The header of an image projector with two tensors; no program accepts it as a language model."""
+def write_random_mmproj(
+    path: Path,
+    *,
+    seed: int = 0,
+    width: int = WIDTH,
+    side: int = 2,
+    kind: Literal["gemma3", "qwen2vl_merger"] = "gemma3",
+) -> Path:
+    """An image projector of Gemma 3's kind: an image becomes ``side`` by ``side`` tokens of ``width`` numbers.
+
+    That of Qwen2-VL goes by the image's size, and its tokens have positions in two dimensions.
+    No program takes either for a language model.
+    """
+    patch, inner, hidden = 8, 32, 64
     random_ = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type("mmproj")
-    writer.add_string("clip.projector_type", "gemma3")
+    writer.add_string("clip.projector_type", kind)
     writer.add_bool("clip.has_vision_encoder", True)
-    writer.add_uint32("clip.vision.projection_dim", width)
-    for tensor in ("mm.input_projection.weight", "v.patch_embd.weight"):
-        writer.add_tensor(tensor, random_.standard_normal((64, width), dtype=np.float32))
+    writer.add_bool("clip.use_gelu", True)
+    sizes = {
+        "image_size": 2 * side * patch,
+        "patch_size": patch,
+        "embedding_length": inner,
+        "feed_forward_length": hidden,
+        "block_count": 1,
+        "attention.head_count": 2,
+        "projection_dim": width,
+        "projector.scale_factor": 2,
+    }
+    for key, value in sizes.items():
+        writer.add_uint32(f"clip.vision.{key}", value)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
+    writer.add_array("clip.vision.image_mean", [0.5] * 3)
+    writer.add_array("clip.vision.image_std", [0.5] * 3)
+
+    def add(tensor: str, *shape: int) -> None:
+        scale = np.float32(math.prod(shape[1:]) ** -0.5)
+        writer.add_tensor(f"{tensor}.weight", random_.standard_normal(shape, dtype=np.float32) * scale)
+
+    add("v.patch_embd", inner, 3, patch, patch)
+    for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+        add(f"v.blk.0.{name}", inner, inner)
+        writer.add_tensor(f"v.blk.0.{name}.bias", np.zeros(inner, dtype=np.float32))
+    add("v.blk.0.ffn_up", hidden, inner)
+    add("v.blk.0.ffn_down", inner, hidden)
+    for name in ("v.blk.0.ln1", "v.blk.0.ln2", "v.post_ln"):
+        writer.add_tensor(f"{name}.weight", np.ones(inner, dtype=np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(inner, dtype=np.float32))
+    if kind == "gemma3":
+        add("v.position_embd", 4 * side * side, inner)
+        writer.add_tensor("mm.soft_emb_norm.weight", np.ones(inner, dtype=np.float32))
+        # read the other way round: llama.cpp transposes it
+        writer.add_tensor("mm.input_projection.weight", random_.standard_normal((inner, width), dtype=np.float32))
+    else:
+        writer.add_tensor("v.patch_embd.weight.1", np.zeros((inner, 3, patch, patch), dtype=np.float32))  # of videos
+        for layer, outputs, inputs in ((0, hidden, 4 * inner), (2, width, hidden)):
+            writer.add_tensor(f"mm.{layer}.weight", random_.standard_normal((outputs, inputs), dtype=np.float32))
+            writer.add_tensor(f"mm.{layer}.bias", np.zeros(outputs, dtype=np.float32))
     _finish(writer)
     return path
+
+
+def png(red: int, green: int, blue: int, *, size: int = 8) -> bytes:
+    """An image of one colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes((red, green, blue)) * size) * size
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def tokens() -> list[str]:

@@ -11,6 +11,7 @@ Exceptions::
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
@@ -71,7 +72,8 @@ MOST_TEXTS: Final = 256
 class LoadSettings(Record):
     """How to load. ``context=None``: min(32768, trained). ``gpu_layers=-1``: all.
 
-    ``chat_template`` renders and parses in place of the file's own.
+    ``chat_template`` renders and parses in place of the file's own. ``mmproj`` is the file of the projector that turns
+    images into embeddings, '' for none; it is loaded by the first image.
     """
 
     context: int | None = None
@@ -79,6 +81,7 @@ class LoadSettings(Record):
     kv_type: str = "f16"
     threads: int = 1
     chat_template: str | None = None
+    mmproj: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Generation(Record):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest(Record):
-    """OpenAI-style messages and tools."""
+    """OpenAI-style messages and tools; every image is a part with a ``data:`` URL (images.py)."""
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
@@ -139,6 +142,13 @@ class CompletionRequest(Record):
     @classmethod
     def _nested(cls) -> dict[str, Any]:
         return {"generation": Generation.from_payload}
+
+
+def _refuse_images(messages: Iterable[Message], who: str) -> None:
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list) and any(isinstance(part, dict) and part.get("type") != "text" for part in content):
+            raise EngineRefused(f"{who} takes text only; quant.chat takes images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,7 @@ class ChoiceRequest(Record):
             raise EngineRefused(f"{len(self.choices)} choices given; it takes two or more")
         if bool(self.messages) == bool(self.prompt):
             raise EngineRefused("nothing is asked: the messages or the prompt are empty")
+        _refuse_images(self.messages, "quant.choose")
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:
@@ -217,6 +228,10 @@ class FidelityRequest(Record):
     write: str = ""
     whole: bool = False
     noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for messages in self.conversations:
+            _refuse_images(messages, "quant.fidelity")
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,29 @@ def bounded(progress: Progress, what: str) -> Iterator[None]:
     with _limited_memory():
         yield
     progress("")
+
+
+@contextmanager
+def signs_of_life(progress: Progress, *, every_s: float = 1.0, most: int = 600) -> Iterator[None]:
+    """Tell the parent that this process works while one call into llama.cpp takes its time: for ten minutes, no longer.
+
+    For calls that tell nothing by themselves, as that of an image's encoder.
+    """
+    done = threading.Event()
+
+    def tell() -> None:
+        for _ in range(most):
+            if done.wait(every_s):
+                return
+            progress("")
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

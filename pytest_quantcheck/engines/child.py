@@ -1,7 +1,8 @@
 """The engine's process: reads one JSON request a line, answers one JSON line, with signs of life in between.
 
 Lines out: ``{"alive": ""}`` while it works, or ``{"alive": what}`` when it begins what must end soon (bounds.py); then
-``{"ok": ...}`` or ``{"refused": why}`` (this request cannot be served).
+``{"ok": ...}``, ``{"refused": why}`` (this request cannot be served) or
+``{"cannot": why}`` (nor any other of its kind).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import describe
@@ -62,6 +64,8 @@ class Child:
             answer = self._answer(request["op"], request.get("with", {}))
         except EngineRefused as error:
             self.send({"refused": str(error)})
+        except EngineCannot as error:
+            self.send({"cannot": str(error)})
         except Exception as error:  # a bug of ours or of the binding: the test that ran must learn of it
             traceback.print_exc()
             self.send({"refused": f"the engine failed: {describe(error)}"})

@@ -25,6 +25,9 @@ class Decoder:
     def __init__(self, model: Any, context: Any, log: LlamaLog, progress: Progress) -> None:
         self.context = context
         self.length: int = C.llama_n_ctx(context)
+        self.batch: int = C.llama_n_ubatch(context)
+        """Tokens that can be read at once."""
+        self._position: int | None = None  # of the next token; None: llama.cpp goes on where the cache ends
         self._memory = C.llama_get_memory(context)
         self._window: int = C.llama_model_n_swa(model)
         self._vocabulary: int = C.llama_vocab_n_tokens(C.llama_model_get_vocab(model))
@@ -40,10 +43,29 @@ class Decoder:
 
     def prefill(self, ids: Sequence[int]) -> None:
         """Forget everything and read a prompt."""
+        self.begin()
+        self.read_on(ids)
+
+    def begin(self) -> None:
+        """Forget everything."""
         if not self._memory:
             raise EngineRefused("the model is an encoder: it generates nothing, only quant.embed works")
         # a fresh cache per prompt: a reused prefix changes greedy answers
         C.llama_memory_clear(self._memory, True)
+        self._position = None
+
+    @property
+    def position(self) -> int:
+        """Of the next token. Not how many were read: an image may take more places than positions (M-RoPE)."""
+        end: int = C.llama_memory_seq_pos_max(self._memory, 0)
+        return end + 1 if self._position is None else self._position
+
+    def go_on_from(self, position: int) -> None:
+        """Something else has read into the cache; the next token has this position."""
+        self._position = position
+
+    def read_on(self, ids: Sequence[int]) -> None:
+        """Read many tokens more."""
         # one chunk can outlast the time-out on a slow machine; asked after every operation, so not while decoding
         C.llama_set_abort_callback(self.context, self._while_reading, None)
         for begin in range(0, len(ids), CHUNK):
@@ -69,7 +91,11 @@ class Decoder:
 
     def _decode(self, tokens: Any, count: int) -> None:
         self._log.clear()
-        code = C.llama_decode(self.context, C.llama_batch_get_one(tokens, count))
+        batch = C.llama_batch_get_one(tokens, count)
+        if self._position is not None:
+            batch.pos = (C.llama_pos * count)(*range(self._position, self._position + count))
+            self._position += count
+        code = C.llama_decode(self.context, batch)
         if code != 0:
             raise EngineRefused(f"llama_decode failed with code {code}: {self._log.cause()}")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as C
@@ -21,6 +24,7 @@ from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.bounds import bounded
 from pytest_quantcheck.engines.choosing import choose
@@ -31,6 +35,8 @@ from pytest_quantcheck.engines.loading import build_facts
 from pytest_quantcheck.engines.loading import load_model
 from pytest_quantcheck.engines.loading import make_context
 from pytest_quantcheck.engines.sampler import make_sampler
+from pytest_quantcheck.engines.sight import SeenPrompt
+from pytest_quantcheck.engines.sight import Sight
 from pytest_quantcheck.engines.template import ChatTemplate
 from pytest_quantcheck.engines.vocabulary import Vocabulary
 from pytest_quantcheck.records import Bench
@@ -63,6 +69,7 @@ class LlamaModel:
         self._vocabulary = Vocabulary(self._model)
         self._decoder = Decoder(self._model, make_context(self._model, settings, self._log), self._log, progress)
         self._embedder = Embedder(self._model, self._vocabulary, settings, self._log, progress)
+        self._sight = Sight(self._model, self._vocabulary, settings, self._log, progress)
         self._settings = settings
         self._template: ChatTemplate | None = None
         self._family = recognise(self._template_source())
@@ -76,6 +83,7 @@ class LlamaModel:
             **build_facts(self._decoder.context, self._log),
             "template": digest(template) if template else "",
             "family": self._family.name,
+            "projector": Path(self._settings.mmproj).name,
         }
 
     def tokenize(self, text: str) -> list[int]:
@@ -124,12 +132,22 @@ class LlamaModel:
 
     def chat(self, request: ChatRequest) -> Reply:
         """One assistant turn."""
+
+        def render(messages: Sequence[Message]) -> str:
+            return self.render(replace(request, messages=tuple(messages)))
+
         with bounded(self._progress, TEMPLATE):
-            prompt = self.render(request)
-        ids = self._vocabulary.prompt(prompt)
+            prompt, images = self._sight.render(request.messages, render)
+        tokens: Sequence[int | str]
+        if images:
+            with self._sight.prompt(prompt, images, self._decoder) as seen:
+                run, tokens = self._generate(seen.ids, request.generation, seen), seen.tokens
+        else:
+            tokens = ids = self._vocabulary.prompt(prompt)
+            run = self._generate(ids, request.generation)
         return chat_reply(
-            self._generate(ids, request.generation),
-            ids,
+            run,
+            tokens,
             opened=opens_thought(prompt, self._family),
             family=self._family,
             tools=request.tools,
@@ -162,24 +180,29 @@ class LlamaModel:
         """One vector for each text."""
         return self._embedder.embed(request)
 
-    def _generate(self, ids: list[int], generation: Generation) -> Run:
-        room = self._decoder.length - len(ids)
+    def _generate(self, ids: list[int], generation: Generation, seen: SeenPrompt | None = None) -> Run:
+        """An answer to the tokens ``ids``, which are those of the text alone where images were ``seen``."""
+        length = len(ids) if seen is None else len(seen.tokens)
+        room = self._decoder.length - length
         if not ids:
             raise EngineRefused("the prompt is empty")
         if room < 1:
             raise EngineRefused(
-                f"the prompt has {len(ids)} tokens, the context {self._decoder.length}; raise --quant-ctx"
+                f"the prompt has {length} tokens, the context {self._decoder.length}; raise --quant-ctx"
             )
         if generation.max_tokens is not None and generation.max_tokens < 1:
             raise EngineRefused(f"max_tokens must be at least 1, got {generation.max_tokens}")
         budget = min(room, generation.max_tokens or self._default_budget())
         with bounded(self._progress, "reading the grammar"):
             sampler = make_sampler(self._vocabulary.handle, generation, self._log, ids)
-        spoil = self._decoder.noise(generation.noise, generation.seed, ids)
+        spoil = self._decoder.noise(generation.noise, generation.seed, ids if seen is None else seen.seeds)
         run = Run()
         start = time.perf_counter()
         try:
-            self._decoder.prefill(ids)
+            if seen is None:
+                self._decoder.prefill(ids)
+            else:
+                seen.read(self._decoder)
             for _ in range(budget):
                 spoil()
                 token = sampler.sample(self._decoder)

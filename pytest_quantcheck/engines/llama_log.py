@@ -11,8 +11,8 @@ import llama_cpp.llama_cpp as C
 
 # ggml's number; the package's own table is off by one
 _ERROR = 4
-# says only that something failed, right after the line that says what
-_CLOSING_WORDS = "llama_model_load_from_file_impl"
+# these say only that something failed, right after the line that says what
+_CLOSING_WORDS = ("llama_model_load_from_file_impl", "mtmd_init_from_file: error: Failed to load CLIP model")
 _FLASH = re.compile(r"(?:flash attention|flash_attn\s+=) (?:was auto, set to )?(enabled|disabled)", re.IGNORECASE)
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 
@@ -26,8 +26,8 @@ class LlamaLog:
         """'enabled' or 'disabled' once a context was made; empty when this build does not say."""
         self.gpu_layers = "none"
         """Layers on the GPU: 'all', a number, or 'none'."""
-        self._callback = C.llama_log_callback(self._take)  # must outlive its use
-        C.llama_log_set(self._callback, ctypes.c_void_p(0))
+        self.callback = C.llama_log_callback(self._take)  # must outlive its use
+        C.llama_log_set(self.callback, ctypes.c_void_p(0))
 
     def clear(self) -> None:
         """Forget what was said so far."""
@@ -35,7 +35,7 @@ class LlamaLog:
 
     def cause(self) -> str:
         """The last error that says something."""
-        lines = [line for line in self._errors if not line.startswith(_CLOSING_WORDS)]
+        lines = [line for line in self._errors if not line.startswith(_CLOSING_WORDS)] or self._errors
         return lines[-1] if lines else "it gave no reason"
 
     def _take(self, level: int, text: bytes, _: Any) -> None:

@@ -23,6 +23,7 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
@@ -166,7 +167,7 @@ class ProcessEngine:
                 if self._process is None:
                     self._start()
                 answer = self._exchange(op, given, self._timeout)
-            except EngineError:
+            except (EngineError, EngineCannot):
                 raise
             except BaseException:
                 # Ctrl-C or a time-out plugin: the late answer must not be taken for that of the next question
@@ -242,6 +243,8 @@ class ProcessEngine:
                 return message["ok"]
             if "refused" in message:
                 raise EngineRefused(one_line(message["refused"]))
+            if "cannot" in message:
+                raise EngineCannot(one_line(message["cannot"]))
 
     def _late(self, process: subprocess.Popen[str], doing: str, patience: float) -> EngineError:
         process.kill()

@@ -25,6 +25,7 @@ from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.images import said
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.text import digest
@@ -42,6 +43,8 @@ class ScriptedEngine:
         # conftest.py
         def pytest_quantcheck_engine(role, source):
             return ScriptedEngine(lambda prompt: "<think>easy</think>4" if "2+2" in prompt else "no idea")
+
+    An image in the message is a line ``<image 0123456789abcdef>``, by the digest of its bytes.
 
     A token is a word or a marker, with the space before it. A text longer than the budget is cut as a model's would
     be. The script may raise an ``EngineError`` to play a dying engine. ``bench_tok_s`` are the (prefill, decode) speeds
@@ -107,7 +110,7 @@ class ScriptedEngine:
 
     def chat(self, request: ChatRequest) -> Reply:
         """What the script says to the last message."""
-        prompt = str(request.messages[-1]["content"])
+        prompt = said(request.messages[-1])
         run = self._generate(prompt, request.generation)
         return chat_reply(
             run,

@@ -29,7 +29,10 @@ class Vocabulary:
 
     def prompt(self, text: str) -> list[int]:
         """Token ids of a whole prompt, with BOS in front where the file wants one."""
-        ids = self.tokenize(text)
+        return self.with_bos(self.tokenize(text))
+
+    def with_bos(self, ids: list[int]) -> list[int]:
+        """The tokens of a prompt with BOS in front where the file wants one."""
         bos = C.llama_vocab_bos(self.handle)
         # templates usually write BOS themselves; a second one changes the answers
         if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) and ids[:1] != [bos]:

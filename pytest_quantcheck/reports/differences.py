@@ -55,6 +55,8 @@ def held_lines(pins: Pins, conditions: Mapping[Role, Conditions], width: int) ->
         ("sampling", "sampling", "{}"),
         ("seed", "seed", "seed {}"),
         ("kv_type", "kv cache", "KV cache {}"),
+        ("projector", "projector", "projector {}"),
+        ("drafter", "drafter", "drafter {} (drafts nothing here)"),
     ]
     parts = []
     for name, what, words in shown:

@@ -13,6 +13,7 @@ from pytest_quantcheck.cli import main
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.renderings import Renderings
+from pytest_quantcheck.reports.terminal import size
 from tests import ggufs
 
 
@@ -135,13 +136,13 @@ def test_companions_are_judged_beside_the_model(
     lines = shown(capsys, model, good, drafter)
 
     assert lines[0].split() == ["model.gguf", "eagle.gguf"]
-    assert "mmproj.gguf is a projector (mmproj, gemma3, 131.46 kB):" in lines
+    assert f"mmproj.gguf is a projector (mmproj, gemma3, {size(good.stat().st_size)}):" in lines
     assert "  it turns images into embeddings of 256 numbers." in lines
     assert "eagle.gguf is a drafter (eagle3)." in lines
     assert "mmproj.gguf fits model.gguf." in lines
     assert "eagle.gguf fits model.gguf." in lines
     assert shown(capsys, model, bad, status=1)[-1].startswith("DOES NOT FIT: wrong.gguf makes embeddings of 64 numbers")
-    assert shown(capsys, bad)[0] == "wrong.gguf is a projector (mmproj, gemma3, 33.15 kB):"
+    assert shown(capsys, bad)[0] == f"wrong.gguf is a projector (mmproj, gemma3, {size(bad.stat().st_size)}):"
 
 
 def test_an_ordinary_model_as_drafter(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

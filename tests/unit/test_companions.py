@@ -7,6 +7,7 @@ import pytest
 
 from pytest_quantcheck.companions import GgufError
 from pytest_quantcheck.companions import Projector
+from pytest_quantcheck.companions import Unknown
 from pytest_quantcheck.companions import fits_drafter
 from pytest_quantcheck.companions import fits_projector
 from pytest_quantcheck.companions import is_drafter
@@ -56,6 +57,9 @@ def test_a_projector_for_another_size(model: ModelCard, tmp_path: Path) -> None:
     [
         ("unheard-of", {"clip.vision.projection_dim": 256}, {}, 256),
         ("voxtral", {"clip.audio.projection_dim": 256}, {}, 256),
+        ("qwen3vl_merger", {"clip.vision.projection_dim": 1}, {"mm.2.weight": ("F32", (64, 256))}, 256),
+        ("internvl", {"clip.vision.projection_dim": 1}, {"mm.model.mlp.3.weight": ("F32", (64, 256))}, 256),
+        ("idefics3", {"clip.vision.projection_dim": 1}, {"mm.model.fc.weight": ("F32", (64, 256))}, 256),
         # the tensor counts, as it does in llama.cpp: old converters wrote CLIP's own width into the header
         ("mlp", {"clip.vision.projection_dim": 768}, {"mm.2.weight": ("F32", (64, 256))}, 256),
         ("gemma3", {"clip.vision.projection_dim": 1}, {"mm.input_projection.weight": ("F32", (256, 64))}, 256),
@@ -67,13 +71,26 @@ def test_a_projector_for_another_size(model: ModelCard, tmp_path: Path) -> None:
 def test_the_width_of_a_projector(
     kind: str, values: dict[str, Any], tensors: dict[str, Any], width: int | None, tmp_path: Path
 ) -> None:
-    assert projector(tmp_path / "a.gguf", kind, values, tensors or None).width == width
+    made = projector(tmp_path / "a.gguf", kind, values, tensors or None)
+
+    assert (made.width, made.certain) == (width, bool(tensors) and width is not None)
 
 
 def test_a_silent_projector_may_or_may_not_fit(model: ModelCard, tmp_path: Path) -> None:
     said = fits_projector(model, projector(tmp_path / "p.gguf", "mlp", {}))
 
+    assert isinstance(said, Unknown)
     assert said == "p.gguf does not tell its embedding width, so nobody knows before loading whether the two fit."
+
+
+def test_a_header_alone_may_be_wrong(model: ModelCard, tmp_path: Path) -> None:
+    said = fits_projector(model, projector(tmp_path / "p.gguf", "unheard-of", {"clip.vision.projection_dim": 64}))
+
+    assert isinstance(said, Unknown)
+    assert said == (
+        "p.gguf says that it makes embeddings of 64 numbers and model.gguf takes 256; "
+        "its tensors decide when the first image comes."
+    )
 
 
 def test_other_files_are_no_projectors(model: ModelCard, tmp_path: Path) -> None:
@@ -148,4 +165,6 @@ def test_a_drafter_of_hidden_states_needs_their_width(
     assert fits_drafter(model, drafter(**{f"{architecture}__{key}": 64})) == (
         "drafter.gguf drafts from hidden states of 64 numbers and model.gguf has 256: it was made for another model."
     )
+    assert not isinstance(fits_drafter(model, drafter(**{f"{architecture}__{key}": 64})), Unknown)
+    assert isinstance(fits_drafter(model, drafter()), Unknown)
     assert fits_drafter(model, drafter()).startswith("drafter.gguf does not tell its embedding width")

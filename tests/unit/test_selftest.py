@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from typing import cast
 
 import pytest
 
 from pytest_quantcheck.sabotage import CHANGED
 from pytest_quantcheck.selftest import Finding
+from pytest_quantcheck.selftest import _options
 from pytest_quantcheck.selftest import child_arguments
 from pytest_quantcheck.selftest import conclusion
 from pytest_quantcheck.selftest import judge
 from pytest_quantcheck.selftest import passed
+from pytest_quantcheck.settings import Settings
 
 
 def report(kind: str, changed: int = 3, words: tuple[str, ...] = ("held",)) -> dict[str, Any]:
@@ -116,3 +121,12 @@ def test_uninformative_tests_fail_for_none() -> None:
 )
 def test_the_user_s_own_command_with_our_options_last(given: list[str], made: list[str]) -> None:
     assert child_arguments(given, ["OURS"]) == made
+
+
+def test_both_sides_of_a_spoilt_run_have_the_companions_of_its_file() -> None:
+    config = cast("pytest.Config", SimpleNamespace(pluginmanager=SimpleNamespace(hasplugin=lambda _: False)))
+    settings = Settings(model="new", baseline="old", mmproj=("a,b.gguf", "c.gguf"), draft=("d.gguf",))
+
+    made = list(_options(config, settings, "old", "noise", Path(), Path("r.json")))
+
+    assert [option for option in made if "mmproj" in option or "draft" in option] == ["--quant-mmproj=a,b.gguf"]

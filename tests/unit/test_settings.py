@@ -58,6 +58,8 @@ GOOD = [
     ("kv_type", "F16", ("f16",)),
     ("kv_type", "f16, q8_0", ("f16", "q8_0")),
     ("kv_type", "q8_0,Q8_0", ("q8_0",)),
+    ("mmproj", "a.gguf", "a.gguf"),
+    ("draft", "a.gguf,b.gguf", "a.gguf,b.gguf"),
     ("seed", "0", 0),
     ("threads", "1", 1),
     ("timeout", "0.5", 0.5),
@@ -101,6 +103,8 @@ BAD = [
     ("kv_type", ""),
     ("kv_type", "f16,"),
     ("kv_type", "f16,f16,q8_0"),
+    ("mmproj", " "),
+    ("draft", ""),
     ("allow", "kv cache,moon"),
     ("seed", "-1"),
     ("threads", "0"),
@@ -224,7 +228,59 @@ def test_each_side_may_have_its_own_type_of_cache() -> None:
     assert [two.kv_type_of(role) for role in SIDES] == ["f16", "q8_0"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("kv_type", "f16,q8_0"), ("pin_template", "baseline")])
+@pytest.mark.parametrize(
+    ("text", "there", "files"),
+    [
+        ("a.gguf", [], ["a.gguf"]),
+        ("a.gguf,b.gguf", [], ["a.gguf", "b.gguf"]),
+        ("a.gguf,a.gguf", [], ["a.gguf"]),
+        # a comma may belong to a name: what exists decides
+        ("a,b.gguf", ["a,b.gguf"], ["a,b.gguf"]),
+        ("a,b.gguf,c.gguf", ["a,b.gguf", "c.gguf"], ["a,b.gguf", "c.gguf"]),
+        ("a,b.gguf,c.gguf", ["a", "b.gguf,c.gguf"], ["a", "b.gguf,c.gguf"]),
+        ("a,b.gguf,c.gguf", [], None),
+        ("a,b,c", ["a", "b,c", "a,b", "c"], None),
+        ("a.gguf,", ["a.gguf"], None),
+        (",a.gguf", ["a.gguf"], None),
+    ],
+)
+@pytest.mark.parametrize("name", ["mmproj", "draft"])
+def test_one_file_or_one_for_each_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, there: list[str], files: list[str] | None
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for file in there:
+        (tmp_path / "sub" / file).touch()
+    monkeypatch.chdir(tmp_path / "sub")
+    ini = {"model": "new", "baseline": "old", name: text}
+    given: dict[str, Any] = {name: text}
+    if files is None:
+        with pytest.raises(pytest.UsageError, match=rf"^--quant-{name}: .* is not a GGUF file, or two of them: "):
+            settings(model="new", baseline="old", **given)
+        with pytest.raises(pytest.UsageError, match=rf"^ini key quant_{name}: "):
+            settings(ini=ini)
+        return
+
+    made = settings(model="new", baseline="old", **given)
+    assert list(getattr(made, name)) == files
+    side = made.mmproj_of if name == "mmproj" else made.draft_of
+    assert (side(Role.BASELINE), side(Role.CANDIDATE)) == (files[0], files[-1])
+
+    monkeypatch.chdir(tmp_path)
+    made = settings(ini=ini, inipath=tmp_path / "sub" / "pytest.ini")
+    assert list(getattr(made, name)) == [str(tmp_path / "sub" / file) for file in files]
+
+
+def test_without_a_projector_no_side_has_one() -> None:
+    made = settings(model="new", baseline="old")
+
+    assert [made.mmproj_of(role) for role in made.roles] == [made.draft_of(role) for role in made.roles] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kv_type", "f16,q8_0"), ("pin_template", "baseline"), ("mmproj", "a.gguf,b.gguf"), ("draft", "a.gguf,b.gguf")],
+)
 def test_what_needs_a_baseline_says_so(name: str, value: str) -> None:
     ini = {name: value}
 
