@@ -25,7 +25,7 @@ from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.renderings import render_probes
-from pytest_quantcheck.reports.terminal import size
+from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
 
 VERSION = 1
