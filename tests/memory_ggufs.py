@@ -38,11 +38,14 @@ def write_moe(path: Path, *, layers: int = 2, experts: int = 8, weights: str = "
     return _write(path, "qwen3moe", keys, [block] * layers, {"output": (VOCABULARY, WIDTH)}, weights)
 
 
-def write_sliding(path: Path, *, layers: int = 6, window: int = 512, weights: str = "F16") -> Path:
-    """Gemma 3: five layers of six see a window only; the embedding is the output too."""
+def write_sliding(
+    path: Path, *, layers: int = 6, window: int = 512, weights: str = "F16", architecture: str = "gemma3"
+) -> Path:
+    """Gemma 3: five layers of six see a window only; the embedding is the output too. 'gemma-embedding' is its
+    encoder, which keeps nothing."""
     keys = {"attention.sliding_window": window}
     block = _attention(HEAD, KV_HEADS, HEAD) | _feed_forward() | _gemma_norms()
-    return _write(path, "gemma3", keys, [block] * layers, {}, weights)
+    return _write(path, architecture, keys, [block] * layers, {}, weights)
 
 
 def write_per_layer(path: Path, *, layers: int = 6, shared: int = 3, window: int = 512, weights: str = "F16") -> Path:

@@ -33,7 +33,7 @@ class BufferLog:
         """One message of the log; all that says nothing of memory is passed over."""
         for line in message.splitlines():
             if found := _BUFFER.search(line):
-                self._add(found[1], found[2].split()[-1] if found[2] in _PURPOSES else found[2], found[3])
+                self._add(found[1], found[2], found[3])
             elif found := _CACHE.search(line):
                 self.cache += _bytes(found[1])
             elif found := _UNUSED.search(line):

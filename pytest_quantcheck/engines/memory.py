@@ -85,6 +85,11 @@ def video_memory() -> int | None:
     return sum(mine) or None
 
 
+def resident_memory() -> int | None:
+    """What this process holds now, in bytes; None where nothing tells."""
+    return _status().get("VmRSS")
+
+
 def peak_memory() -> int | None:
     """Most memory that this process held so far, in bytes; mapped weights count once they were touched."""
     # not getrusage: its figure is inherited from the parent across exec on Linux

@@ -38,9 +38,15 @@ def expected_memory(path: Path, card: ModelCard, settings: LoadSettings, request
     Keys, values and logits are the header's figures, and llama.cpp's own where the header does not tell.
     """
     context = request.context or settings.context or default_context(card.context_length)
-    said = _ask(path, replace(settings, context=context), request.budget)
+    settings = replace(settings, context=context)
+    return assembled(card, settings, request, _ask(path, settings, request.budget))
+
+
+def assembled(card: ModelCard, settings: LoadSettings, request: MemoryRequest, said: dict[str, Any]) -> Memory:
+    """The estimate from the header and from what the asking process said; the settings name the context."""
     told = Buffers.from_payload(said["size"])
-    expected = estimate(card, context, settings.kv_type)
+    assert settings.context is not None
+    expected = estimate(card, settings.context, settings.kv_type)
     notes = []
     if expected.kv is None:
         notes.append("what the cache takes is llama.cpp's own word: the header of this architecture does not tell")

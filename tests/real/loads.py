@@ -1,0 +1,52 @@
+"""Loads models one after the other in one process and says what each took; the engine's own code, without its pipe.
+
+Run as a program: ``python -m tests.real.loads`` reads a JSON list of [path, settings] and writes for each what
+llama.cpp says beforehand, what was measured, and what the process holds after the model was given back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_quantcheck.engines.base import LoadSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+def loads(asked: Sequence[tuple[Path, LoadSettings]], *, sizes: bool = True) -> list[dict[str, Any]]:
+    """One answer a load: 'said', 'memory' and 'resident', bytes after the release."""
+    request = {"loads": [[str(path), settings.to_payload()] for path, settings in asked], "sizes": sizes}
+    command = [sys.executable, "-m", "tests.real.loads"]
+    done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _load(path: str, settings: dict[str, Any], sizes: bool) -> dict[str, Any]:
+    from pytest_quantcheck.engines import sizing_child
+    from pytest_quantcheck.engines.llama import LlamaModel
+    from pytest_quantcheck.engines.memory import resident_memory
+
+    found: dict[str, Any] = {}
+    if sizes:
+        found["said"] = sizing_child.answer({"path": path, "settings": settings, "budget": None})
+    model = LlamaModel(path, LoadSettings.from_payload(settings), lambda _doing: None)
+    found["memory"] = model.memory()
+    model.close()
+    return found | {"resident": resident_memory()}
+
+
+if __name__ == "__main__":
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    given = json.load(sys.stdin)
+    print(
+        json.dumps([_load(path, settings, given["sizes"]) for path, settings in given["loads"]]), file=out, flush=True
+    )

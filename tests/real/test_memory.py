@@ -1,0 +1,170 @@
+"""Memory through real llama.cpp: estimates against its own account, release without a leak, whole runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.engines.process import ProcessEngine
+from pytest_quantcheck.engines.sizing import assembled
+from pytest_quantcheck.gguf_card import read_card
+from pytest_quantcheck.memory import Memory
+from tests import ggufs
+from tests import memory_ggufs
+from tests.real.loads import loads
+
+pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+
+TINY = Path(__file__).parents[2] / "example_suites" / "tiny" / "models"
+MIB = 1 << 20
+ROUNDING = 0.005 * MIB
+"""llama.cpp prints two decimals of MiB."""
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "moe": lambda path: memory_ggufs.write_moe(path),
+    "moe-q4": lambda path: memory_ggufs.write_moe(path, weights="Q4_0"),
+    "sliding": lambda path: memory_ggufs.write_sliding(path),
+    "sliding-q4": lambda path: memory_ggufs.write_sliding(path, weights="Q4_0"),
+    "per-layer": lambda path: memory_ggufs.write_per_layer(path),
+    "per-layer-q4": lambda path: memory_ggufs.write_per_layer(path, weights="Q4_0"),
+    "embedding": lambda path: memory_ggufs.write_sliding(path, architecture="gemma-embedding"),
+    "bert": lambda path: ggufs.write_random_bert(path, width=256),
+    "mamba": ggufs.write_random_mamba,
+}
+CASES: tuple[tuple[str, int | None, str], ...] = (
+    ("tiny-f16", None, "f16"),
+    ("tiny-q8_0", 1000, "q8_0"),
+    ("tiny-q4_0", 300, "f16"),
+    ("tiny-q4_k_m", 4096, "q4_0"),
+    ("moe", 1000, "f16"),
+    ("moe", 8192, "q8_0"),
+    ("moe-q4", 4096, "f32"),
+    ("sliding", 300, "f16"),  # below the window
+    ("sliding", 1000, "f16"),
+    ("sliding", 8192, "f16"),
+    ("sliding-q4", 8192, "q8_0"),
+    ("per-layer", 300, "f16"),
+    ("per-layer", 8192, "f16"),
+    ("per-layer-q4", 8192, "q4_0"),
+    ("embedding", 512, "f16"),
+    ("bert", None, "f16"),
+    ("mamba", 2000, "f16"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("memory")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[tuple[str, int | None, str], Memory]:
+    """The estimate and the account of every case; one process loads them all."""
+    paths = {name: make(folder / f"{name}.gguf") for name, make in MAKERS.items()}
+    settings = {case: LoadSettings(context=case[1], kv_type=case[2]) for case in CASES}
+    asked = [(paths.get(name) or TINY / f"{name}.gguf", settings[name, ctx, kv]) for name, ctx, kv in CASES]
+    memories = {}
+    for case, (path, how), answer in zip(CASES, asked, loads(asked), strict=True):
+        card = read_card(path)
+        how = LoadSettings(context=how.context or card.context_length, kv_type=how.kv_type)
+        expected = assembled(card, how, MemoryRequest(), answer["said"])
+        memories[case] = Memory.from_payload(expected.to_payload() | answer["memory"])
+    return memories
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_the_estimate_is_within_three_percent_of_what_llama_cpp_reports(
+    case: tuple[str, int | None, str], found: dict[tuple[str, int | None, str], Memory]
+) -> None:
+    memory = found[case]
+    assert memory.measured is not None
+    assert memory.notes == ()
+    assert memory.context == memory.measured_context
+
+    for part, lines in (("weights", 2), ("kv", 2), ("compute", 1), ("output", 1)):
+        expected, reported = getattr(memory.estimate, part), getattr(memory.measured, part)
+        assert expected == pytest.approx(reported, rel=0.03, abs=lines * ROUNDING), part
+    assert memory.estimate.total == pytest.approx(memory.measured.total, rel=0.03)
+    assert memory.measured.total > MIB, "two decimals of MiB would hide 3 %"
+
+
+def test_what_is_not_full_attention_is_cheaper(found: dict[tuple[str, int | None, str], Memory]) -> None:
+    """That these models would show it if windows and shared caches were ignored."""
+    full = 8192 * 2 * 2 * 128
+    sliding, shared = found["sliding", 8192, "f16"].measured, found["per-layer", 8192, "f16"].measured
+    assert sliding is not None
+    assert shared is not None
+    assert sliding.kv is not None
+    assert shared.kv is not None
+
+    assert sliding.kv < 6 * full / 2
+    assert shared.kv < 6 * full / 2
+
+
+def test_a_model_of_experts_is_held_whole(found: dict[tuple[str, int | None, str], Memory]) -> None:
+    measured, used = found["moe", 1000, "f16"].measured, 2 / 8
+    assert measured is not None
+
+    experts = 2 * 3 * 8 * 256 * 256 * 2
+    assert measured.weights > experts > measured.weights * used
+
+
+# --- the engine ---------------------------------------------------------------------------------------------------
+
+
+def test_the_engine_says_what_loading_took_and_which_context_fits_and_is_gone_when_closed() -> None:
+    engine = ProcessEngine(TINY / "tiny-q4_0.gguf", LoadSettings(context=1000))
+    try:
+        memory = engine.memory(MemoryRequest(budget=12_000_000))
+        other = engine.memory(MemoryRequest(context=2048, budget=10**12))
+        fitting = engine.memory(MemoryRequest(context=memory.largest_context))
+        more = engine.memory(MemoryRequest(context=(memory.largest_context or 0) + 1))
+        poor = engine.memory(MemoryRequest(budget=1_000_000))
+        pid: Any = engine.pid
+    finally:
+        engine.close()
+
+    assert memory.measured is not None
+    assert (memory.context, memory.measured_context, memory.mapped) == (1024, 1024, True)
+    assert memory.devices is not None
+    assert sum(one.total for one in memory.devices.values()) == memory.measured.total
+    assert memory.peak is not None
+    assert memory.peak > memory.measured.weights
+    # another context is an estimate; what was loaded stays what it was
+    assert (other.context, other.measured, other.figures) == (2048, memory.measured, other.estimate)
+    assert other.largest_context == other.trained_context == 4096
+    # the largest that fits does, and the next one does not
+    assert memory.largest_context in range(256, 4096, 256)
+    assert fitting.estimate.total <= 12_000_000 < more.estimate.total
+    assert poor.largest_context == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what a process holds")
+def test_the_process_tells_what_it_holds(found: dict[tuple[str, int | None, str], Memory]) -> None:
+    memory = found["tiny-f16", None, "f16"]
+    assert memory.resident is not None
+    assert memory.resident_file is not None
+    assert memory.peak is not None
+
+    assert 0 < memory.resident_file < memory.resident <= memory.peak
+
+
+# --- release ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what a process holds")
+def test_a_model_that_was_given_back_leaves_nothing_behind() -> None:
+    """A leak of the context alone would show: its cache has 8 MiB, its scratch 5."""
+    model = TINY / "tiny-q8_0.gguf"
+    held = [one["resident"] for one in loads([(model, LoadSettings(context=4096))] * 8, sizes=False)]
+
+    # the first loads warm the allocator up
+    assert held[-1] - held[2] < 8 * MIB, [size / MIB for size in held]
