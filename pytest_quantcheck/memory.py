@@ -73,7 +73,12 @@ class Memory(Record):
     @property
     def figures(self) -> Buffers:
         """What llama.cpp reported at ``context``; the estimate where it was loaded at another one."""
-        return self.measured if self.measured is not None and self.measured_context == self.context else self.estimate
+        return self.measured if self.measured is not None and self.is_loaded else self.estimate
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ``measured`` is of the context that was asked for."""
+        return self.measured is not None and self.measured_context == self.context
 
     @property
     def taken(self) -> int | None:

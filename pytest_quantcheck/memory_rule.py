@@ -21,7 +21,7 @@ _PARTS: Final = {"weights": "weights", "kv": "KV", "compute": "compute", "output
 
 def compare(baseline: Memory, candidate: Memory) -> tuple[Answer, str]:
     """The answer and why."""
-    where = {(one.context, one.kv_type, one.figures is one.measured) for one in (baseline, candidate)}
+    where = {(one.context, one.kv_type, one.is_loaded) for one in (baseline, candidate)}
     if len(where) > 1:
         both = " and ".join(f"{one.context} tokens of {one.kv_type}" for one in (baseline, candidate))
         return "cannot-tell", f"not comparable with the baseline: {both}, or only one of them loaded so"
@@ -50,7 +50,8 @@ def _peaks(baseline: Memory, candidate: Memory, said: str) -> tuple[Answer, str]
     if more <= NOISE or more <= before * MARGIN:
         return "no-regression", f"{said}; peak {_signed(more)}"
     said = f"{said}; peak {_signed(more)} ({more / before:+.1%})"
-    if None not in (own := (_own(baseline), _own(candidate))) and own[1] - own[0] <= NOISE:  # type: ignore[operator]
+    held, holds = _own(baseline), _own(candidate)
+    if held is not None and holds is not None and holds - held <= NOISE:
         return "cannot-tell", f"{said}, all of it mapped from files, of which the page cache decides how much stays"
     return "regression", f"{said}: more than {MARGIN:.0%} and {size(NOISE)}"
 

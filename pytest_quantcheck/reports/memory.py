@@ -31,7 +31,7 @@ def memory_section(ledger: Ledger) -> Section | None:
 
 def _row(role: Role, memory: Memory) -> list[str]:
     parts = memory.estimate
-    measured = memory.figures.total if memory.figures is memory.measured else None
+    measured = memory.figures.total if memory.is_loaded else None
     figures = [parts.weights, parts.kv, parts.compute, parts.total, measured, memory.highest]
     return [
         role.value,
