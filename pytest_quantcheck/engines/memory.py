@@ -21,14 +21,15 @@ _GRAPHICS: Final = (1, 2)
 class Footprint:
     """Made before a model is loaded; knows afterwards what that took."""
 
-    def __init__(self) -> None:
-        self._free = free_memory()
+    def __init__(self, library: Any = C._lib) -> None:
+        self._library = library
+        self._free = free_memory(library)
         self._found: dict[str, Any] = {}
 
     def loaded(self, buffers: BufferLog, context: int) -> None:
         """The model and its context are there: keep what llama.cpp said and what is gone from each device."""
         devices = buffers.devices()
-        after = free_memory()
+        after = free_memory(self._library)
         self._found = {
             "measured": together(devices.values()).to_payload(),
             "measured_context": context,
@@ -48,9 +49,8 @@ class Footprint:
         }
 
 
-def free_memory() -> dict[str, int]:
+def free_memory(library: Any = C._lib) -> dict[str, int]:
     """Free bytes of every graphics device, by name; what other processes do shows too."""
-    library = C._lib
     try:
         count, get, name, kind, memory = (
             getattr(library, f"ggml_backend_dev_{what}") for what in ("count", "get", "name", "type", "memory")

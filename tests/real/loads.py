@@ -6,6 +6,7 @@ llama.cpp says beforehand, what was measured, and what the process holds after t
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -40,6 +41,9 @@ def _load(path: str, settings: dict[str, Any], sizes: bool) -> dict[str, Any]:
     model = LlamaModel(path, LoadSettings.from_payload(settings), lambda _doing: None)
     found["memory"] = model.memory()
     model.close()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)  # the allocator keeps what was given back for a while
     return found | {"resident": resident_memory()}
 
 
