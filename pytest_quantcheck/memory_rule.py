@@ -36,9 +36,9 @@ def compare(baseline: Memory, candidate: Memory) -> tuple[Answer, str]:
     ]
     said = f"against the baseline {', '.join(differ) or 'the same buffers'}"
     if differ:
-        said += f", {now.total / max(1, before.total) - 1:+.1%} in all"
+        said += f", {_percent(now.total, before.total)} in all"
     if now.total > before.total * (1 + MARGIN):
-        return "regression", f"{said}: more than {MARGIN:.0%} more"
+        return "regression", f"{said}: more than {MARGIN * 100:g} % more"
     return _peaks(baseline, candidate, said)
 
 
@@ -49,11 +49,11 @@ def _peaks(baseline: Memory, candidate: Memory, said: str) -> tuple[Answer, str]
     more = now - before
     if more <= NOISE or more <= before * MARGIN:
         return "no-regression", f"{said}; peak {_signed(more)}"
-    said = f"{said}; peak {_signed(more)} ({more / before:+.1%})"
+    said = f"{said}; peak {_signed(more)} ({_percent(now, before)})"
     held, holds = _own(baseline), _own(candidate)
     if held is not None and holds is not None and holds - held <= NOISE:
         return "cannot-tell", f"{said}, all of it mapped from files, of which the page cache decides how much stays"
-    return "regression", f"{said}: more than {MARGIN:.0%} and {size(NOISE)}"
+    return "regression", f"{said}: more than {MARGIN * 100:g} % and {size(NOISE)}"
 
 
 def _own(memory: Memory) -> int | None:
@@ -61,6 +61,10 @@ def _own(memory: Memory) -> int | None:
     if memory.resident is None or memory.resident_file is None:
         return None
     return memory.resident - memory.resident_file
+
+
+def _percent(now: int, before: int) -> str:
+    return f"{100 * (now / max(1, before) - 1):+.1f} %"
 
 
 def _signed(difference: int) -> str:

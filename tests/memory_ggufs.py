@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.ggufs import VOCABULARY
 from tests.ggufs import add_tokenizer
 from tests.ggufs import add_value
 from tests.ggufs import finish
+from tests.ggufs import write_random_bert
+from tests.ggufs import write_random_mamba
 
 WIDTH: Final = 256
 HEADS: Final = 4
@@ -138,3 +141,39 @@ def _write(
         writer.add_tensor(f"{name}.weight", gguf.quants.quantize(matrix, kind), raw_dtype=kind)
     finish(writer)
     return path
+
+
+Case = tuple[str, int | None, str]
+"""A model's name, a context (None: the engine's choice), a type of the cache."""
+
+MAKERS: Final[dict[str, Callable[[Path], Path]]] = {
+    "moe": write_moe,
+    "moe-q4": lambda path: write_moe(path, weights="Q4_0"),
+    "sliding": write_sliding,
+    "sliding-q4": lambda path: write_sliding(path, weights="Q4_0"),
+    "per-layer": write_per_layer,
+    "per-layer-q4": lambda path: write_per_layer(path, weights="Q4_0"),
+    "embedding": lambda path: write_sliding(path, architecture="gemma-embedding"),
+    "bert": lambda path: write_random_bert(path, width=256),
+    "mamba": write_random_mamba,
+}
+CASES: Final[tuple[Case, ...]] = (
+    ("tiny-f16", None, "f16"),
+    ("tiny-q8_0", 1000, "q8_0"),
+    ("tiny-q4_0", 300, "f16"),
+    ("tiny-q4_k_m", 4096, "q4_0"),
+    ("moe", 1000, "f16"),
+    ("moe", 8192, "q8_0"),
+    ("moe-q4", 4096, "f32"),
+    ("sliding", 300, "f16"),  # below the window
+    ("sliding", 1000, "f16"),
+    ("sliding", 8192, "f16"),
+    ("sliding-q4", 8192, "q8_0"),
+    ("per-layer", 300, "f16"),
+    ("per-layer", 8192, "f16"),
+    ("per-layer-q4", 8192, "q4_0"),
+    ("embedding", 512, "f16"),
+    ("bert", None, "f16"),
+    ("mamba", 2000, "f16"),
+)
+"""What is held against llama.cpp's own account; names without a maker are bundled models."""

@@ -46,7 +46,7 @@ def test_a_file_that_needs_more_is_a_regression(gate: Gate) -> None:
             "*REGRESSED: memory 1 -> 0 (weights 8.00 MB over 6.00 MB; weights 8.00 MB + KV 2.00 MB + compute 3.00 MB + "
             "output 10.00 kB = 13.01 MB at 4096 tokens (KV type f16) over 12.00 MB; "
             "the largest context that fits has 2048 tokens; "
-            "against the baseline weights +3.00 MB, +30.0% in all: more than 3% more)*",
+            "against the baseline weights +3.00 MB, +30.0 % in all: more than 3 % more)*",
             "memory * context * weights * KV * compute * sum * measured * peak *",
             "baseline * 4096 f16 * 5.00 MB * 2.00 MB * 3.00 MB * 10.01 MB * 10.01 MB * 70.00 MB",
             "candidate * 4096 f16 * 8.00 MB * 2.00 MB * 3.00 MB * 13.01 MB * 13.01 MB * 70.00 MB",

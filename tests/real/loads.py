@@ -12,10 +12,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.engines.base import default_context
+from pytest_quantcheck.engines.sizing import assembled
+from pytest_quantcheck.gguf_card import read_card
+from pytest_quantcheck.memory import Memory
+from tests.memory_ggufs import CASES
+from tests.memory_ggufs import MAKERS
+from tests.memory_ggufs import Case
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +36,23 @@ def loads(asked: Sequence[tuple[Path, LoadSettings]], *, sizes: bool = True) -> 
     done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def accounts(folder: Path) -> dict[Case, Memory]:
+    """The estimate of every case and what llama.cpp reported; the models are made in ``folder``."""
+    bundled = ROOT / "example_suites" / "tiny" / "models"
+    paths = {name: make(folder / f"{name}.gguf") for name, make in MAKERS.items()}
+    asked = [
+        (paths.get(name) or bundled / f"{name}.gguf", LoadSettings(context, kv_type=kv_type))
+        for name, context, kv_type in CASES
+    ]
+    found = {}
+    for case, (path, settings), answer in zip(CASES, asked, loads(asked), strict=True):
+        card = read_card(path)
+        settings = replace(settings, context=settings.context or default_context(card.context_length))
+        expected = assembled(card, settings, MemoryRequest(), answer["said"])
+        found[case] = Memory.from_payload(expected.to_payload() | answer["memory"])
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +13,10 @@ import pytest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.process import ProcessEngine
-from pytest_quantcheck.engines.sizing import assembled
-from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.memory import Memory
-from tests import ggufs
-from tests import memory_ggufs
+from tests.memory_ggufs import CASES
+from tests.memory_ggufs import Case
+from tests.real.loads import accounts
 from tests.real.loads import loads
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -28,62 +26,14 @@ MIB = 1 << 20
 ROUNDING = 0.005 * MIB
 """llama.cpp prints two decimals of MiB."""
 
-MAKERS: dict[str, Callable[[Path], Path]] = {
-    "moe": lambda path: memory_ggufs.write_moe(path),
-    "moe-q4": lambda path: memory_ggufs.write_moe(path, weights="Q4_0"),
-    "sliding": lambda path: memory_ggufs.write_sliding(path),
-    "sliding-q4": lambda path: memory_ggufs.write_sliding(path, weights="Q4_0"),
-    "per-layer": lambda path: memory_ggufs.write_per_layer(path),
-    "per-layer-q4": lambda path: memory_ggufs.write_per_layer(path, weights="Q4_0"),
-    "embedding": lambda path: memory_ggufs.write_sliding(path, architecture="gemma-embedding"),
-    "bert": lambda path: ggufs.write_random_bert(path, width=256),
-    "mamba": ggufs.write_random_mamba,
-}
-CASES: tuple[tuple[str, int | None, str], ...] = (
-    ("tiny-f16", None, "f16"),
-    ("tiny-q8_0", 1000, "q8_0"),
-    ("tiny-q4_0", 300, "f16"),
-    ("tiny-q4_k_m", 4096, "q4_0"),
-    ("moe", 1000, "f16"),
-    ("moe", 8192, "q8_0"),
-    ("moe-q4", 4096, "f32"),
-    ("sliding", 300, "f16"),  # below the window
-    ("sliding", 1000, "f16"),
-    ("sliding", 8192, "f16"),
-    ("sliding-q4", 8192, "q8_0"),
-    ("per-layer", 300, "f16"),
-    ("per-layer", 8192, "f16"),
-    ("per-layer-q4", 8192, "q4_0"),
-    ("embedding", 512, "f16"),
-    ("bert", None, "f16"),
-    ("mamba", 2000, "f16"),
-)
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("memory")
-
-
-@pytest.fixture(scope="module")
-def found(folder: Path) -> dict[tuple[str, int | None, str], Memory]:
-    """The estimate and the account of every case; one process loads them all."""
-    paths = {name: make(folder / f"{name}.gguf") for name, make in MAKERS.items()}
-    settings = {case: LoadSettings(context=case[1], kv_type=case[2]) for case in CASES}
-    asked = [(paths.get(name) or TINY / f"{name}.gguf", settings[name, ctx, kv]) for name, ctx, kv in CASES]
-    memories = {}
-    for case, (path, how), answer in zip(CASES, asked, loads(asked), strict=True):
-        card = read_card(path)
-        how = LoadSettings(context=how.context or card.context_length, kv_type=how.kv_type)
-        expected = assembled(card, how, MemoryRequest(), answer["said"])
-        memories[case] = Memory.from_payload(expected.to_payload() | answer["memory"])
-    return memories
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Memory]:
+    return accounts(tmp_path_factory.mktemp("memory"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_the_estimate_is_within_three_percent_of_what_llama_cpp_reports(
-    case: tuple[str, int | None, str], found: dict[tuple[str, int | None, str], Memory]
-) -> None:
+def test_the_estimate_is_within_three_percent_of_what_llama_cpp_reports(case: Case, found: dict[Case, Memory]) -> None:
     memory = found[case]
     assert memory.measured is not None
     assert memory.notes == ()
@@ -96,7 +46,7 @@ def test_the_estimate_is_within_three_percent_of_what_llama_cpp_reports(
     assert memory.measured.total > MIB, "two decimals of MiB would hide 3 %"
 
 
-def test_what_is_not_full_attention_is_cheaper(found: dict[tuple[str, int | None, str], Memory]) -> None:
+def test_what_is_not_full_attention_is_cheaper(found: dict[Case, Memory]) -> None:
     """That these models would show it if windows and shared caches were ignored."""
     full = 8192 * 2 * 2 * 128
     sliding, shared = found["sliding", 8192, "f16"].measured, found["per-layer", 8192, "f16"].measured
@@ -109,7 +59,7 @@ def test_what_is_not_full_attention_is_cheaper(found: dict[tuple[str, int | None
     assert shared.kv < 6 * full / 2
 
 
-def test_a_model_of_experts_is_held_whole(found: dict[tuple[str, int | None, str], Memory]) -> None:
+def test_a_model_of_experts_is_held_whole(found: dict[Case, Memory]) -> None:
     measured, used = found["moe", 1000, "f16"].measured, 2 / 8
     assert measured is not None
 
@@ -150,7 +100,7 @@ def test_the_engine_says_what_loading_took_and_which_context_fits_and_is_gone_wh
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what a process holds")
-def test_the_process_tells_what_it_holds(found: dict[tuple[str, int | None, str], Memory]) -> None:
+def test_the_process_tells_what_it_holds(found: dict[Case, Memory]) -> None:
     memory = found["tiny-f16", None, "f16"]
     assert memory.resident is not None
     assert memory.resident_file is not None

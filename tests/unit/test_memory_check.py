@@ -86,7 +86,7 @@ def test_the_baseline_is_an_answer_and_not_a_limit() -> None:
     result = score(quant_memory(weights="6 MB"), memory=heavy, baseline=before(MEMORY))
 
     assert (result.value, result.answer) == (1.0, "regression")
-    assert "against the baseline weights +1.00 MB, +10.0% in all" in result.why
+    assert "against the baseline weights +1.00 MB, +10.0 % in all" in result.why
     assert score(quant_memory(), memory=MEMORY, baseline=before(heavy)).answer == "no-regression"
     assert score(quant_memory(), memory=MEMORY, baseline=before(None)).answer == ""
 

@@ -43,10 +43,10 @@ def test_what_follows_from_the_files_has_a_margin_and_no_noise(weights: int, ans
 
 
 def test_a_difference_of_any_size_is_named() -> None:
-    assert compare(OLD, with_weights(8 * GB + 1))[1] == "against the baseline weights +1 B, +0.0% in all; peak +0 B"
+    assert compare(OLD, with_weights(8 * GB + 1))[1] == "against the baseline weights +1 B, +0.0 % in all; peak +0 B"
     assert compare(OLD, with_weights(12 * GB)) == (
         "regression",
-        "against the baseline weights +4.00 GB, +40.0% in all: more than 3% more",
+        "against the baseline weights +4.00 GB, +40.0 % in all: more than 3 % more",
     )
 
 
