@@ -13,13 +13,10 @@ from typing import Any
 
 from pytest_quantcheck.checks.memory import largest_words
 from pytest_quantcheck.engines.base import KV_TYPES
-from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.sizing import expected_memory
-from pytest_quantcheck.engines.sizing import header_memory
 from pytest_quantcheck.gguf_card import GgufError
-from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.gguf_parts import first_part
 from pytest_quantcheck.memory import Memory
@@ -76,7 +73,8 @@ def run(given: argparse.Namespace) -> int:
     sound = True
     for path in given.files:
         try:
-            found.append((path, _memory(Path(path), read_card(path), settings, request)))
+            card = read_card(path)
+            found.append((path, expected_memory(first_part(Path(path).absolute()), card, settings, request)))
         except GgufError as error:
             print(f"quantcheck: {one_line(path)}: {error}", file=sys.stderr)
             sound = False
@@ -87,14 +85,6 @@ def run(given: argparse.Namespace) -> int:
         for line in _lines(found):
             print(line)
     return 0 if sound and all(_fits(memory) is not False for _, memory in found) else 1
-
-
-def _memory(path: Path, card: ModelCard, settings: LoadSettings, request: MemoryRequest) -> Memory:
-    """With llama.cpp's help where it gives any: a machine without it can still read headers."""
-    try:
-        return expected_memory(first_part(path.absolute()), card, settings, request)
-    except EngineError as error:
-        return header_memory(card, settings, request, str(error))
 
 
 def _fits(memory: Memory) -> bool | None:

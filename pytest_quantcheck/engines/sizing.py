@@ -12,6 +12,7 @@ from typing import Any
 from typing import Final
 
 from pytest_quantcheck.engines.base import EngineDied
+from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
@@ -33,13 +34,24 @@ _LAYOUT: Final = (
 
 
 def expected_memory(path: Path, card: ModelCard, settings: LoadSettings, request: MemoryRequest) -> Memory:
-    """The estimate for one model, with llama.cpp's own word on compute buffers; EngineError where it gives none.
+    """The estimate for one model, with llama.cpp's own word on compute buffers.
 
-    Keys, values and logits are the header's figures, and llama.cpp's own where the header does not tell.
+    Keys, values and logits are the header's figures, and llama.cpp's own where the header does not tell. Where
+    llama.cpp says nothing the header stands alone, without compute buffers and a largest context, and a note says why.
     """
     context = request.context or settings.context or default_context(card.context_length)
     settings = replace(settings, context=context)
-    return assembled(card, settings, request, _ask(path, settings, request.budget))
+    try:
+        return assembled(card, settings, request, _ask(path, settings, request.budget))
+    except EngineError as error:
+        return Memory(
+            context=rounded(context),
+            kv_type=settings.kv_type,
+            estimate=estimate(card, context, settings.kv_type),
+            budget=request.budget,
+            trained_context=card.context_length,
+            notes=(f"by the header alone: {error}",),
+        )
 
 
 def assembled(card: ModelCard, settings: LoadSettings, request: MemoryRequest, said: dict[str, Any]) -> Memory:
@@ -64,20 +76,6 @@ def assembled(card: ModelCard, settings: LoadSettings, request: MemoryRequest, s
         largest_context=said["largest"],
         trained_context=said["trained"],
         notes=tuple(notes),
-    )
-
-
-def header_memory(card: ModelCard, settings: LoadSettings, request: MemoryRequest, why: str) -> Memory:
-    """The same by the header alone: no compute buffers, no largest context. ``why`` nobody asked llama.cpp."""
-    context = request.context or settings.context or default_context(card.context_length)
-    found = estimate(card, context, settings.kv_type)
-    return Memory(
-        context=rounded(context),
-        kv_type=settings.kv_type,
-        estimate=found,
-        budget=request.budget,
-        trained_context=card.context_length,
-        notes=(f"by the header alone: {why}",),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_quantcheck import cli_memory
 from pytest_quantcheck.cli import main
+from pytest_quantcheck.engines import sizing
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
@@ -90,7 +91,7 @@ def test_without_llama_cpp_the_header_tells_what_it_can(
     def fail(*_: object) -> Memory:
         raise EngineDied("No module named 'llama_cpp'")
 
-    monkeypatch.setattr(cli_memory, "expected_memory", fail)
+    monkeypatch.setattr(sizing, "_ask", fail)
 
     # 2 layers of 2 x 128 numbers for 2048 tokens; logits of 384 tokens
     assert main(["memory", model]) == 0
