@@ -46,8 +46,10 @@ _OTHER_LAYOUTS: Final = frozenset({"AMX_INT8", "KLEIDIAI", "RISCV_V", "VXE"})
 _ROWS_TOGETHER: Final = 8
 
 SCRATCH: Final = 1 << 30
-"""Room for one model's compute buffers and vocabulary where nobody asked llama.cpp; it takes less with one output row
-and 512 tokens at once, but for models with very wide layers."""
+"""Room for what nobody asked llama.cpp: one model's compute buffers without its masks, and its vocabulary. A chunk of
+512 tokens with one row of logits takes less, but for models with very wide layers."""
+_MASKS: Final = 4 * CHUNK
+"""Bytes of attention masks for one token of context: 16 bits for each token of a chunk, with a window and without."""
 
 
 def rounded(context: int) -> int:
@@ -58,18 +60,18 @@ def rounded(context: int) -> int:
 def kv_bytes(card: ModelCard, context: int, kv_type: str) -> int | None:
     """Bytes of keys, values and recurrent states for one conversation; None where the header does not tell.
 
-    Layers with a sliding window keep what they see and one chunk of new tokens; ``context`` is the one that is asked
-    for. Flash attention is taken to be on, as it is wherever llama.cpp has it.
+    Layers with a sliding window keep what they see and one chunk of new tokens. Flash attention is taken to be on, as
+    it is wherever llama.cpp has it.
     """
     state = state_bytes(card)
     if card.architecture in ENCODERS:
         return 0
     if state is None or (not card.kv_layers and card.architecture not in RECURRENT):
         return None
-    full, chunk = rounded(context), min(CHUNK, context)
+    full = rounded(context)
     total = state
     for group in card.kv_layers:
-        cells = full if group.window is None else rounded(min(full, group.window + chunk))
+        cells = full if group.window is None else rounded(min(full, group.window + CHUNK))
         total += group.layers * cells * (_row(group.key_width, kv_type) + _row(group.value_width, kv_type))
     return total
 
@@ -162,16 +164,17 @@ def fits_together(
 ) -> bool:
     """Whether several models can be loaded at once in ``available`` bytes; no where the header leaves it open.
 
-    Careful: what any processor may lay out anew counts twice, and `SCRATCH` is added for each model. A context of None
-    is the engine's own choice.
+    Careful: what any processor may lay out anew counts twice, and each model gets masks and `SCRATCH`. A context of
+    None is the engine's own choice.
     """
     need = 0
     for card, context in zip(cards, contexts, strict=True):
-        found = estimate(card, context or default_context(card.context_length), kv_type)
+        tokens = context or default_context(card.context_length)
+        found = estimate(card, tokens, kv_type)
         if found.kv is None:
             return False
         copied = sum(size for name, size in card.tensor_types.items() if name in _REPACKABLE)
-        need += found.total + copied + SCRATCH
+        need += found.total + copied + _MASKS * tokens + SCRATCH
     return need <= available
 
 

@@ -193,11 +193,11 @@ def test_the_header_tells_all_but_the_compute_buffer() -> None:
 
 def test_two_models_at_once_need_room_for_both() -> None:
     one = replace(card(), tensor_bytes=10**9, tensor_types={"Q4_0": 9 * 10**8, "F32": 10**8})
-    each = 19 * 10**8 + 4 * 1024 * 1024 + 128000 + SCRATCH
+    each = 19 * 10**8 + 4 * 1024 * 1024 + 128000 + 2048 * 1024 + SCRATCH
 
     assert fits_together([one, one], [1024, 1024], 2 * each)
     assert not fits_together([one, one], [1024, 1024], 2 * each - 1)
-    assert fits_together([one], [None], each + 4 * 32768 * 1024)
+    assert fits_together([one], [None], each + (4 * 1024 + 2048) * 32768)
     assert not fits_together([one], [None], each)
 
 
