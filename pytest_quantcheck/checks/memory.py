@@ -62,7 +62,8 @@ def quant_memory(
             if taken is None:
                 raise CheckCannot(f"nobody can tell here what {_WORDS.get(name, name)} takes")
             kept.append(taken <= limit)
-            lines.append(f"{_WORDS.get(name, name)} {size(taken)} {_within(kept[-1])} {size(limit)}")
+            what = f" ({_held(found)})" if name == "peak" else ""
+            lines.append(f"{_WORDS.get(name, name)} {size(taken)}{what} {_within(kept[-1])} {size(limit)}")
         if budget is not None:
             kept.append(_fits(found, budget))
             lines.append(f"{_sum(found)} {_within(kept[-1])} {size(budget)}; {largest_words(found)}")
@@ -85,6 +86,13 @@ def largest_words(memory: Memory) -> str:
         return "no context fits"
     trained = ", all that it was trained for" if largest == memory.trained_context else ""
     return f"the largest context that fits has {largest} tokens{trained}"
+
+
+def _held(found: Memory) -> str:
+    """What the peak is made of."""
+    mapped = ", mapped weights as far as they were touched" if found.mapped else ""
+    devices = f", {size(found.taken)} on graphics devices" if found.taken else ""
+    return f"resident{mapped}{devices}"
 
 
 def _fits(found: Memory, budget: int) -> bool:

@@ -59,6 +59,18 @@ def test_every_limit_is_named_with_its_figure() -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "peak 20.00 MB (resident) within"),
+        ({"mapped": True}, "peak 20.00 MB (resident, mapped weights as far as they were touched) within"),
+        ({"video": 5_000_000}, "peak 25.00 MB (resident, 5.00 MB on graphics devices) within"),
+    ],
+)
+def test_it_is_said_what_a_peak_is_made_of(more: dict[str, Any], words: str) -> None:
+    assert score(quant_memory(peak="1 GB"), memory=replace(MEMORY, **more)).why.startswith(words)
+
+
+@pytest.mark.parametrize(
     ("largest", "words"),
     [
         (None, "the largest context that fits is not known"),
