@@ -184,3 +184,18 @@ def test_a_model_that_was_given_back_leaves_nothing_behind() -> None:
 
     # the first loads warm the allocator up
     assert held[-1] - held[3] < 12 * MIB, [size / MIB for size in held]
+
+
+def test_a_graphics_device_has_its_memory_back() -> None:
+    from pytest_quantcheck.engines.memory import free_memory
+
+    before = free_memory()
+    if not before:
+        pytest.skip("no graphics device tells what is free")
+    engine = ProcessEngine(TINY / "tiny-q8_0.gguf", LoadSettings())
+    engine.memory(MemoryRequest())
+
+    engine.close()
+
+    after = free_memory()
+    assert all(after[name] > free - 64 * MIB for name, free in before.items()), (before, after)
