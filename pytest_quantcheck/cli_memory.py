@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_quantcheck.checks.memory import largest_words
 from pytest_quantcheck.engines.base import KV_TYPES
+from pytest_quantcheck.engines.base import MOST_CONTEXT
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.sizing import expected_memory
@@ -28,7 +29,6 @@ from pytest_quantcheck.text import one_line
 
 VERSION = 1
 """Of the JSON output."""
-_MOST_CONTEXT = 10**8
 
 
 def add_command(commands: Any) -> None:
@@ -127,8 +127,8 @@ def _name(path: str) -> str:
 
 
 def _context(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 10 or not 0 < int(text) <= _MOST_CONTEXT:
-        raise argparse.ArgumentTypeError(f"{one_line(text, 60)!r}; allowed: a whole number from 1 to {_MOST_CONTEXT}")
+    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 10 or not 0 < int(text) <= MOST_CONTEXT:
+        raise argparse.ArgumentTypeError(f"{one_line(text, 60)!r}; allowed: a whole number from 1 to {MOST_CONTEXT}")
     return int(text)
 
 

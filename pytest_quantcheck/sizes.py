@@ -28,7 +28,7 @@ def parse_size(value: object) -> int:
         size = value
     elif isinstance(value, str) and (found := _SIZE.fullmatch(value)) and found[2].lower() in _UNITS:
         size = int(float(found[1]) * _UNITS[found[2].lower()])
-    if not 0 < size < 1 << 63:
+    if not 0 < size <= 1 << 62:
         raise ValueError(ALLOWED)
     return size
 

@@ -10,6 +10,7 @@ from pytest_quantcheck.checks.base import CheckCannot
 from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
+from pytest_quantcheck.engines.base import MOST_CONTEXT
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.memory_rule import compare
@@ -51,7 +52,7 @@ def quant_memory(
     }
     budget = None if fits is None else _checked("fits", fits)
     if context is not None:
-        checked_count("context", context, most=10**8)
+        checked_count("context", context, most=MOST_CONTEXT)
     request = MemoryRequest(context, budget)
 
     def check(seen: CheckInput) -> Score:

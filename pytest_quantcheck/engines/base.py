@@ -70,6 +70,9 @@ CHUNK: Final = 512
 DEFAULT_CONTEXT: Final = 32768
 """Most tokens of context that a model gets unless somebody asks for more."""
 
+MOST_CONTEXT: Final = 10**7
+"""Tokens of context that anybody may ask the memory of: llama.cpp keeps 60 bytes a token in any case."""
+
 MOST_TEXTS: Final = 256
 """Texts that are embedded at a time."""
 
@@ -249,16 +252,16 @@ class BenchRequest(Record):
 class MemoryRequest(Record):
     """What a model takes at ``context`` tokens (None: the run's own), and the largest context within ``budget`` bytes.
 
-    EngineRefused for a context or a budget below 1.
+    EngineRefused for a context or a budget below 1, and for a context of more than ten million tokens.
     """
 
     context: int | None = None
     budget: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("context", self.context), ("budget", self.budget)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise EngineRefused(f"a {name} of {short(value)} makes no sense; it takes a whole number from 1")
+        for name, value, most in (("context", self.context, MOST_CONTEXT), ("budget", self.budget, 1 << 62)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
+                raise EngineRefused(f"a {name} of {short(value)} makes no sense; allowed: 1 to {most}")
 
 
 @runtime_checkable

@@ -120,8 +120,8 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_shown(
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        (["--context", "0"], "argument --context: '0'; allowed: a whole number from 1 to 100000000"),
-        (["--context", "1e9"], "argument --context: '1e9'; allowed: a whole number from 1 to 100000000"),
+        (["--context", "0"], "argument --context: '0'; allowed: a whole number from 1 to 10000000"),
+        (["--context", "1e9"], "argument --context: '1e9'; allowed: a whole number from 1 to 10000000"),
         (["--budget", "12 G"], "'12 G'; allowed: a number of bytes or a text like '12 GB' or '11.5 GiB'"),
         (["--kv-type", "q2_k"], "argument --kv-type: invalid choice: 'q2_k'"),
     ],

@@ -297,7 +297,7 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     Memory: memories,
     Instrument: st.builds(Instrument, texts, texts, answers, texts),
     FidelityRequest: st.builds(FidelityRequest, texts, texts, tuples(tuples(mappings)), counts, texts, texts),
-    MemoryRequest: st.builds(MemoryRequest, st.none() | st.integers(1), st.none() | st.integers(1)),
+    MemoryRequest: st.builds(MemoryRequest, st.none() | st.integers(1, 10**7), st.none() | st.integers(1, 1 << 62)),
     BenchRequest: st.builds(BenchRequest, counts, counts, counts, counts),
 }
 every_record = pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
