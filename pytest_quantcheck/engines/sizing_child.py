@@ -43,13 +43,15 @@ class Sizer:
     def _held(self, path: str) -> tuple[int, int | None]:
         """Bytes of weights and how many of them are repacked; None for these where this processor's way is not known.
 
-        With some layers on another device and some here it is taken that none are repacked.
+        With some layers on another device and some here it is taken that none are repacked. Tensors that nobody uses
+        stay in what is mapped and are not copied to other devices.
         """
         tensors = [part.header.tensors for part in read_parts(path)]
         types = repacked_types(C.llama_print_system_info().decode("utf-8", "replace"))
         elsewhere = self._log.gpu_layers != "none"
         held, repacked = held_weights(tensors, () if elsewhere else types or (), offloaded=elsewhere)
-        return held - self._log.buffers.unused, repacked if elsewhere or types is not None else None
+        held -= self._log.buffers.unused if elsewhere else 0
+        return held, repacked if elsewhere or types is not None else None
 
     def size(self, context: int | None) -> tuple[int, Buffers]:
         """A context's length and what it takes with the weights; EngineRefused where llama.cpp makes none."""

@@ -28,27 +28,10 @@ def test_units_of_ten_and_of_two(text: object, count: int) -> None:
     assert parse_size(text) == count
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        "12",
-        "GB",
-        "12 G",
-        "-1 GB",
-        "1e3 GB",
-        "0 GB",
-        "12 GBit",
-        "1,5 GB",
-        "٣ GB",
-        0,
-        -5,
-        True,
-        1.5,
-        None,
-        (1 << 62) + 1,
-    ],
-)
+WRONG = ["", "12", "GB", "12 G", "-1 GB", "1e3 GB", "0 GB", "12 GBit", "1,5 GB", "٣ GB"]
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, 0, -5, True, 1.5, None, (1 << 62) + 1])
 def test_all_else_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="GiB"):
         parse_size(wrong)
