@@ -24,8 +24,11 @@ from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.items import quant_items
+from pytest_quantcheck.memory import Buffers
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import GrammarCost
@@ -40,6 +43,7 @@ from pytest_quantcheck.records import Verdict
 __all__ = [
     "Bench",
     "BenchRequest",
+    "Buffers",
     "ChatRequest",
     "Choice",
     "ChoiceRequest",
@@ -53,6 +57,8 @@ __all__ = [
     "EngineHung",
     "EngineRefused",
     "GrammarCost",
+    "Memory",
+    "MemoryRequest",
     "Observation",
     "Probe",
     "Reply",

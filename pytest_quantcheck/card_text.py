@@ -12,7 +12,7 @@ from pytest_quantcheck.gguf_card import SpecialToken
 from pytest_quantcheck.gguf_header import Scalar
 from pytest_quantcheck.renderings import PROBES
 from pytest_quantcheck.renderings import Renderings
-from pytest_quantcheck.reports.terminal import size
+from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import text_digest
 from pytest_quantcheck.thinking import recognise

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_quantcheck import cli_memory
 from pytest_quantcheck.card_text import card_rows
 from pytest_quantcheck.card_text import layout
 from pytest_quantcheck.companions import Projector
@@ -26,7 +27,7 @@ from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.renderings import render_probes
-from pytest_quantcheck.reports.terminal import size
+from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
 
 VERSION = 1
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that not every terminal has
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = _card(given.files, given.drafter, as_json=given.json)
+        status: int = given.run(given)
         sys.stdout.flush()
     except BrokenPipeError:
         # whoever read it has seen enough; Python must not find the same error again when it ends
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="quantcheck", description="What GGUF files are, read from their headers alone: no model is loaded."
+        prog="quantcheck", description="What GGUF files are and what memory they take; no weights are loaded."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     card = commands.add_parser(
@@ -93,11 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         help="an ordinary small model that shall draft for the others (may be repeated)",
     )
     card.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    card.set_defaults(run=_card)
+    cli_memory.add_command(commands)
     return parser
 
 
-def _card(files: Sequence[str], drafters: Sequence[str], *, as_json: bool) -> int:
-    read = _read(files, drafters)
+def _card(given: argparse.Namespace) -> int:
+    read = _read(given.files, given.drafter)
     if read is None:
         return 1
     cards = [*read.models, *read.drafters]
@@ -107,7 +110,7 @@ def _card(files: Sequence[str], drafters: Sequence[str], *, as_json: bool) -> in
     except GgufError as error:
         print(f"quantcheck: a model file {error}", file=sys.stderr)
         return 1
-    if as_json:
+    if given.json:
         print(json.dumps(_payload(read, dict(zip(map(id, cards), renderings, strict=True)), fits), indent=2))
     else:
         for line in _lines(read, cards, renderings, fits):

@@ -25,7 +25,7 @@ MAX_LAYERS: Final = 1024
 
 EMBEDDING: Final = "token_embd.weight"
 OUTPUT: Final = "output.weight"
-_ROWS: Final = ("per_layer_token_embd.", "position_embd.", "token_types.")
+ROWS: Final = ("per_layer_token_embd.", "position_embd.", "token_types.")
 """Tables of which a token reads one row (GET_ROWS)."""
 _NOT_DECODING: Final = ("enc.", "cls.", "mm.", "v.", "a.", "mtp.", "nextn.", "d2t")
 """The encoder, classifier heads, projectors, layers that only predict further tokens."""
@@ -61,7 +61,14 @@ _PATTERNS: Final = _WINDOWS.keys() | {
 """Architectures that obey the header's pattern; all others ignore windows, whatever the header says."""
 _LINEAR: Final = {"minimax-01": 8, "qwen35": 4, "qwen35moe": 4, "qwen3next": 4, "qwen4exp": 4}
 """Every how many layers one has attention; the others have a state of fixed size."""
-_RECURRENT: Final = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
+RECURRENT: Final = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
+ENCODERS: Final = frozenset(
+    {
+        *("bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada", "llada-moe"),
+        *("modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1", "wavtokenizer-dec"),
+    }
+)
+"""Architectures that read a whole text at once and keep nothing of it (llama_model::create_memory)."""
 _NO_CACHE_FROM: Final = {"gemma3n": 20}
 """The first layer that reuses the keys and values of an earlier one."""
 
@@ -92,7 +99,7 @@ def decode_bytes(header: Header, architecture: str, tensors: Iterable[Tensor]) -
 
     def read(tensor: Tensor) -> int:
         name = tensor.name
-        if name.startswith((*_ROWS, *_NOT_DECODING)) or (name == EMBEDDING and not tied):
+        if name.startswith((*ROWS, *_NOT_DECODING)) or (name == EMBEDDING and not tied):
             return 0
         if block := _BLOCK.fullmatch(name):
             layer, part = int(block[1][:9]), block[2]
@@ -113,7 +120,7 @@ def kv_layers(file: BinaryIO, header: Header, architecture: str) -> tuple[KvLaye
     """
     blocks = _integer(header, f"{architecture}.block_count") or 0
     count = min(_layers(header, architecture), blocks)
-    if not 0 < blocks <= MAX_LAYERS or architecture in _RECURRENT:
+    if not 0 < blocks <= MAX_LAYERS or architecture in RECURRENT | ENCODERS:
         return ()
 
     def numbers(key: str, default: int | None = None) -> list[int] | None:

@@ -23,6 +23,7 @@ from pytest_quantcheck.checks.code import quant_code
 from pytest_quantcheck.checks.constraint.marker import quant_constraint
 from pytest_quantcheck.checks.embeddings import quant_embed
 from pytest_quantcheck.checks.ifeval.marker import quant_ifeval
+from pytest_quantcheck.checks.memory import quant_memory
 from pytest_quantcheck.checks.recall import quant_recall
 from pytest_quantcheck.checks.speed import quant_speed
 from pytest_quantcheck.checks.strict_json import ConstrainedCheck
@@ -82,6 +83,7 @@ _CHECKS: Final = (
     Marker("quant_code", "code", quant_code, "the answer's Python code passes these cases, run in a sandbox"),
     Marker("quant_budget", "budget", quant_budget, "every answer stays within these tokens and seconds"),
     Marker("quant_speed", "speed", quant_speed, "the model reaches these tokens per second, measured by itself"),
+    Marker("quant_memory", "memory", quant_memory, "the model takes no more memory than this"),
 )
 TABLE: Final = (
     *_CHECKS,

@@ -1,4 +1,4 @@
-"""What a test can measure of a model beside its answers: likelihoods, vectors, speed. The base of the probe."""
+"""What a test can measure of a model beside its answers: likelihoods, vectors, speed, memory. The base of the probe."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import FidelityRequest
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.memory import Memory
@@ -56,6 +57,7 @@ class Measuring:
         self._benches: dict[BenchRequest, Bench] = {}
         self._duel: Duel | None = None
         self._memory: Memory | None = None
+        self._memories: dict[MemoryRequest, Memory] = {}
         self._error: EngineError | None = None
 
     def _begin_measuring(self, number: int) -> None:
@@ -129,6 +131,19 @@ class Measuring:
         self._bench = measured or self._guard(lambda: self._engine.bench(request))
         self._benches[request] = self._bench
         return self._bench
+
+    def memory(self, request: MemoryRequest | None = None) -> Memory:
+        """What the model takes at this run's context or another one: an estimate, and what loading it took.
+
+        Asked once, however often the test runs.
+
+        :param request: another context, or the budget of bytes whose largest context shall be found.
+        """
+        request = request or MemoryRequest()
+        measured = self._memories.get(request) if self._run else None
+        self._memory = measured or self._guard(lambda: self._able("memory")(request))
+        self._memories[request] = self._memory
+        return self._memory
 
     def _choose(self, make: Callable[[], ChoiceRequest]) -> Choice:
         choice: Choice = self._once("choose", make)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Final
 
 from pytest_quantcheck.checks.base import MarkerError
+from pytest_quantcheck.engines.base import DEFAULT_CONTEXT
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.thinking import recognise
 
-DEFAULT_CONTEXT: Final = 32768
 THINKING_TOKENS: Final = 8192
 PLAIN_TOKENS: Final = 2048
 ATTEMPTS: Final = 3

@@ -19,8 +19,10 @@ from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Reply
@@ -93,6 +95,10 @@ class Saboteur:
     def bench(self, request: BenchRequest) -> Bench:
         """The true speed."""
         return self._engine.bench(request)
+
+    def memory(self, request: MemoryRequest) -> Memory:
+        """The true memory."""
+        return self._engine.memory(request)
 
     def close(self) -> None:
         """Release everything."""

@@ -23,6 +23,7 @@ from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import Tool
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.measuring import Measured
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
@@ -129,7 +130,7 @@ trial_key = pytest.StashKey[Trial]()
 def is_broken_test(caught: Caught | None) -> bool:
     """Whether an exception says that the test is wrong, not the model."""
     if isinstance(caught, AttributeError):
-        return isinstance(caught.obj, Probe | Reply | Choice | Embeddings | Fidelity)
+        return isinstance(caught.obj, Probe | Reply | Choice | Embeddings | Fidelity | Memory)
     return isinstance(caught, _BROKEN_TEST)
 
 
@@ -162,7 +163,7 @@ def _observe_run(
         )
         try:
             found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
-            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found)
+            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, memory=_memory(probe))
             scores += [check(given) for check in markers.plan(item).checks]
         except EngineError as failure:
             error = failure
@@ -289,6 +290,11 @@ def _bench(probe: Probe | None) -> Any:
     if probe is None:
         raise pytest.UsageError("quant_speed needs the quant fixture")
     return probe.bench
+
+
+def _memory(probe: Probe | None) -> Any:
+    assert probe is not None  # or _bench said so
+    return probe.memory
 
 
 def _describe(item: pytest.Item, caught: Caught) -> str:

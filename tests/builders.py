@@ -13,8 +13,10 @@ from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.embeddings import pack
 from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
@@ -92,6 +94,7 @@ def score(
     embeddings: tuple[Embeddings, ...] = (),
     baseline: Observation | None = None,
     offered: Iterable[Any] = (),
+    memory: Memory | None = None,
 ) -> Score:
     """What ``check`` says of these replies or choices; a text stands for a reply with that text.
 
@@ -102,5 +105,10 @@ def score(
         assert bench is not None, "this check asked for a measurement"
         return bench
 
+    def take(_request: MemoryRequest) -> Memory:
+        assert memory is not None, "this check asked for the memory"
+        return memory
+
     given = tuple(reply(one) if isinstance(one, str) else one for one in replies)
-    return check(CheckInput(given, measure, baseline, choices=choices, embeddings=embeddings, offered=tuple(offered)))
+    found: dict[str, Any] = {"choices": choices, "embeddings": embeddings, "offered": tuple(offered), "memory": take}
+    return check(CheckInput(given, measure, baseline, **found))

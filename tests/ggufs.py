@@ -98,11 +98,11 @@ def write_random_llama(
         writer.add_logit_scale(0.25)
         writer.add_sliding_window(64)
     writer.add_vocab_size(VOCABULARY)
-    _add_tokenizer(writer)
+    add_tokenizer(writer)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     for key, value in (metadata or {}).items():
-        _add_value(writer, key, value)
+        add_value(writer, key, value)
 
     def add(tensor: str, *shape: int, silent: bool = False) -> None:
         matrix = random_.standard_normal(shape, dtype=np.float32) / np.float32(shape[-1] ** 0.5)
@@ -139,7 +139,7 @@ def write_random_llama(
         output[:] = np.nan
     if architecture != "cohere2":
         _add_matrix(writer, "output.weight", output, weights)
-    _finish(writer)
+    finish(writer)
     return path
 
 
@@ -160,7 +160,7 @@ def write_random_mamba(path: Path) -> Path:
     writer.add_ssm_inner_size(inner)
     writer.add_ssm_state_size(state)
     writer.add_ssm_time_step_rank(rank)
-    _add_tokenizer(writer)
+    add_tokenizer(writer)
     shapes = {
         "ssm_in.weight": (2 * inner, width),
         "ssm_conv1d.weight": (inner, kernel),
@@ -184,7 +184,7 @@ def write_random_mamba(path: Path) -> Path:
         writer.add_tensor(f"{block}.ssm_dt.bias", np.zeros(inner, dtype=np.float32))
         writer.add_tensor(f"{block}.ssm_a", decay)
         writer.add_tensor(f"{block}.ssm_d", np.ones(inner, dtype=np.float32))
-    _finish(writer)
+    finish(writer)
     return path
 
 
@@ -241,7 +241,7 @@ def write_random_bert(path: Path, *, width: int = 64, pooling: str = "MEAN", noi
             add_bias(f"blk.{layer}.{name}", rows)
         add_norm(f"blk.{layer}.attn_output_norm")
         add_norm(f"blk.{layer}.layer_output_norm")
-    _finish(writer)
+    finish(writer)
     return path
 
 
@@ -304,7 +304,7 @@ def write_random_mmproj(
         for layer, outputs, inputs in ((0, hidden, 4 * inner), (2, width, hidden)):
             writer.add_tensor(f"mm.{layer}.weight", random_.standard_normal((outputs, inputs), dtype=np.float32))
             writer.add_tensor(f"mm.{layer}.bias", np.zeros(outputs, dtype=np.float32))
-    _finish(writer)
+    finish(writer)
     return path
 
 
@@ -359,7 +359,9 @@ def _logit_biases(likely: Mapping[str, float]) -> Floats:
     return np.array([{**default, **likely}[token] for token in tokens()], dtype=np.float32)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
+def add_tokenizer(writer: gguf.GGUFWriter) -> None:
+    """The byte vocabulary of all these models."""
+
     def kind(token: str) -> gguf.TokenType:
         if token in CONTROL:
             return gguf.TokenType.CONTROL
@@ -378,7 +380,8 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
     writer.add_add_bos_token(False)
 
 
-def _add_value(writer: gguf.GGUFWriter, key: str, value: str | float | bool) -> None:
+def add_value(writer: gguf.GGUFWriter, key: str, value: str | float | bool) -> None:
+    """One metadata key, of the type of its value."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):
@@ -399,7 +402,8 @@ def _add_matrix(writer: gguf.GGUFWriter, name: str, matrix: Floats, weights: str
         writer.add_tensor(name, gguf.quants.quantize(matrix, kind), raw_dtype=kind)
 
 
-def _finish(writer: gguf.GGUFWriter) -> None:
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write all of it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -569,7 +573,7 @@ def split(path: Path, parts: int, *, missing: int | None = None) -> list[Path]:
         writer.add_int32("split.tensors.count", len(reader.tensors))
         for row in reader.tensors[number * each : (number + 1) * each]:
             writer.add_tensor(row.name, row.data, raw_dtype=row.tensor_type)
-        _finish(writer)
+        finish(writer)
         made.append(target)
     if missing is not None:
         made[missing - 1].unlink()

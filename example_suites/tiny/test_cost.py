@@ -1,4 +1,4 @@
-"""What an answer may cost: tokens, thinking apart, and a speed that the smallest machine reaches."""
+"""What an answer may cost: tokens, thinking apart; and a speed and a memory that the smallest machine has."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def test_short_thoughts(quant: Probe, question: str) -> None:
 @pytest.mark.quant_speed(decode=20, prefill=40, prompt_tokens=256, generate_tokens=64, repeats=3)
 def test_speed(quant: Probe) -> None:
     """Floors far below what two slow cores reach: this file has four million weights."""
+
+
+@pytest.mark.quant_memory(weights="12 MB", fits="64 MB", context=2048)
+def test_memory(quant: Probe) -> None:
+    """The unquantized file has 6 MB of weights; cache and scratch take 13 MB at this context."""

@@ -16,6 +16,7 @@ from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Tool
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.memory import Memory
@@ -52,7 +53,7 @@ def _no_duel(_request: BenchRequest) -> Duel:
     raise EngineCannot("there is no baseline to compare the speed with")
 
 
-def _no_memory() -> Memory:
+def _no_memory(_request: MemoryRequest) -> Memory:
     raise EngineCannot("this engine does not tell what its memory goes to")
 
 
@@ -73,7 +74,7 @@ class CheckInput:
     fidelities: tuple[Fidelity, ...] = ()
     duel: Callable[[BenchRequest], Duel] = _no_duel
     """Measures both models in turn; only a candidate with a baseline can."""
-    memory: Callable[[], Memory] = _no_memory
+    memory: Callable[[MemoryRequest], Memory] = _no_memory
 
     @property
     def no_reply(self) -> str:

@@ -21,6 +21,7 @@ from typing import runtime_checkable
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Reply
@@ -64,6 +65,15 @@ TEMPLATE = "rendering the file's chat template"
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2, "iq4_nl": 20}
 
 
+CHUNK: Final = 512
+"""Tokens that are read at once. Chunking changes logits, so both roles use this one."""
+
+DEFAULT_CONTEXT: Final = 32768
+"""Most tokens of context that a model gets unless somebody asks for more."""
+
+MOST_CONTEXT: Final = 10**7
+"""Tokens of context that anybody may ask the memory of: llama.cpp keeps 60 bytes a token in any case."""
+
 MOST_TEXTS: Final = 256
 """Texts that are embedded at a time."""
 
@@ -82,6 +92,11 @@ class LoadSettings(Record):
     threads: int = 1
     chat_template: str | None = None
     mmproj: str = ""
+
+
+def default_context(trained: int | None) -> int:
+    """The context of a model when nobody asks for one."""
+    return min(DEFAULT_CONTEXT, trained or DEFAULT_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +263,22 @@ class BenchRequest(Record):
     warmup: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryRequest(Record):
+    """What a model takes at ``context`` tokens (None: the run's own), and the largest context within ``budget`` bytes.
+
+    EngineRefused for a context or a budget below 1, and for a context of more than ten million tokens.
+    """
+
+    context: int | None = None
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, most in (("context", self.context, MOST_CONTEXT), ("budget", self.budget, 1 << 62)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
+                raise EngineRefused(f"a {name} of {short(value)} makes no sense; allowed: 1 to {most}")
+
+
 @runtime_checkable
 class Engine(Protocol):
     """One model. Loading is lazy: nothing heavy happens before the first request."""
@@ -272,6 +303,9 @@ class Engine(Protocol):
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""
+
+    def memory(self, request: MemoryRequest) -> Memory:
+        """What the model takes: an estimate, and what loading it took."""
 
     @property
     def loads(self) -> int:

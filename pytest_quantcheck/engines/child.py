@@ -28,6 +28,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.llama import LlamaModel
+from pytest_quantcheck.engines.memory import peak_memory
 
 _ALIVE_EVERY_S = 0.25
 
@@ -88,27 +89,11 @@ class Child:
             return self._model.choose(ChoiceRequest.from_payload(given)).to_payload()
         if op == "embed":
             return self._model.embed(EmbeddingRequest.from_payload(given)).to_payload()
+        if op == "memory":
+            return self._model.memory()
         if op == "bench":
             return self._model.bench(BenchRequest.from_payload(given)).to_payload()
         raise EngineRefused(f"unknown request {op!r}")
-
-
-def peak_memory() -> int | None:
-    """Most memory that this process held so far, in bytes; mapped weights count once they were touched."""
-    try:
-        # not getrusage: its figure is inherited from the parent across exec on Linux
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _read(lines: queue.SimpleQueue[str]) -> None:

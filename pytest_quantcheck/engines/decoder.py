@@ -11,10 +11,10 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
+from pytest_quantcheck.engines.base import CHUNK
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.llama_log import LlamaLog
-from pytest_quantcheck.engines.loading import CHUNK
 
 DAMAGED: Final = "the model computes NaN or infinity instead of logits: its weights are damaged"
 

@@ -78,13 +78,17 @@ class Embedder:
             prompt=digest(ids),
         )
 
+    def close(self) -> None:
+        """Give the context back."""
+        if self._context is not None:
+            C.llama_free(self._context)
+        self._room, self._context = 0, None
+
     def _make_room(self, tokens: int) -> None:
         """A context in which the longest text fits into one batch, as pooling and attention both ways need it."""
         if tokens <= self._room:
             return
-        if self._context is not None:
-            C.llama_free(self._context)
-            self._context = None
+        self.close()
         self._room = max(_LEAST_TOKENS, 1 << (tokens - 1).bit_length())
         params = context_params(self._model, self._settings)
         params.n_ctx = params.n_batch = params.n_ubatch = self._room

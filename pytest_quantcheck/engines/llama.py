@@ -34,6 +34,7 @@ from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.loading import build_facts
 from pytest_quantcheck.engines.loading import load_model
 from pytest_quantcheck.engines.loading import make_context
+from pytest_quantcheck.engines.memory import Footprint
 from pytest_quantcheck.engines.sampler import make_sampler
 from pytest_quantcheck.engines.sight import SeenPrompt
 from pytest_quantcheck.engines.sight import Sight
@@ -65,9 +66,11 @@ class LlamaModel:
         self._progress = progress
         self._log = LlamaLog()
         C.llama_backend_init()
+        self._footprint = Footprint()
         self._model = load_model(path, settings, self._log, progress)
         self._vocabulary = Vocabulary(self._model)
         self._decoder = Decoder(self._model, make_context(self._model, settings, self._log), self._log, progress)
+        self._footprint.loaded(self._log.buffers, self._decoder.length)
         self._embedder = Embedder(self._model, self._vocabulary, settings, self._log, progress)
         self._sight = Sight(self._model, self._vocabulary, settings, self._log, progress)
         self._settings = settings
@@ -85,6 +88,16 @@ class LlamaModel:
             "family": self._family.name,
             "projector": Path(self._settings.mmproj).name,
         }
+
+    def memory(self) -> dict[str, Any]:
+        """What loading took and what this process holds now, as `Memory` names it."""
+        return self._footprint.measured()
+
+    def close(self) -> None:
+        """Give everything back; nothing else may be called afterwards."""
+        self._embedder.close()
+        C.llama_free(self._decoder.context)
+        C.llama_model_free(self._model)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids, special tokens parsed, no BOS added."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import llama_cpp.llama_cpp as C
 
+from pytest_quantcheck.engines.buffers import BufferLog
+
 # ggml's number; the package's own table is off by one
 _ERROR = 4
 # these say only that something failed, right after the line that says what
@@ -26,6 +28,8 @@ class LlamaLog:
         """'enabled' or 'disabled' once a context was made; empty when this build does not say."""
         self.gpu_layers = "none"
         """Layers on the GPU: 'all', a number, or 'none'."""
+        self.buffers = BufferLog()
+        """What memory was said to be taken since it was last replaced."""
         self.callback = C.llama_log_callback(self._take)  # must outlive its use
         C.llama_log_set(self.callback, ctypes.c_void_p(0))
 
@@ -43,7 +47,10 @@ class LlamaLog:
             line = text.decode("utf-8", "replace").strip()
             self._errors.append(line)
             print(line, file=sys.stderr, flush=True)
-        elif decided := _FLASH.search(words := text.decode("utf-8", "replace")):
+            return
+        words = text.decode("utf-8", "replace")
+        self.buffers.feed(words)
+        if decided := _FLASH.search(words):
             self.flash_attention = decided[1].lower()
         elif decided := _OFFLOADED.search(words):
             self.gpu_layers = "all" if decided[1] == decided[2] else decided[1] if int(decided[1]) else "none"

@@ -5,29 +5,29 @@ from __future__ import annotations
 import ctypes
 import os
 from typing import Any
-from typing import Final
 
 import llama_cpp
 import llama_cpp.llama_cpp as C
 
+from pytest_quantcheck.engines.base import CHUNK
 from pytest_quantcheck.engines.base import KV_TYPES
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import default_context
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.llama_log import LlamaLog
 
-CHUNK: Final = 512
-"""Tokens that are read at once. Chunking changes logits, so both roles use this one."""
-
-_DEFAULT_CONTEXT = 32768
 # of one number in the cache; all other types have at least four bits
 _LEAST_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 1.0}
 # what switches kernels, threads and devices
 _TELLING_VARIABLES = ("GGML_", "OMP_", "GOMP_", "KMP_", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
-def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progress) -> Any:
-    """The model; EngineRefused with llama.cpp's own words. ``progress`` is called while it loads."""
+def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progress, *, allocate: bool = True) -> Any:
+    """The model; EngineRefused with llama.cpp's own words. ``progress`` is called while it loads.
+
+    Without ``allocate`` it has no weights: it only serves to ask what its contexts would take.
+    """
 
     def go_on(_share: float, _data: Any) -> bool:
         progress("")
@@ -35,6 +35,9 @@ def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progr
 
     params = C.llama_model_default_params()
     params.n_gpu_layers = settings.gpu_layers
+    if not allocate:
+        params.no_alloc = True
+        params.load_mode = C.LLAMA_LOAD_MODE_NONE  # any other aborts
     params.check_tensors = True  # weights with NaN or Inf load and 'generate' silently otherwise
     params.progress_callback = C.llama_progress_callback(go_on)
     model = C.llama_model_load_from_file(os.fsencode(path), params)
@@ -47,9 +50,8 @@ def context_params(model: Any, settings: LoadSettings) -> Any:
     """How every context of this run is made; EngineRefused for what cannot be."""
     if settings.kv_type not in KV_TYPES:
         raise EngineRefused(f"unknown KV type {settings.kv_type!r}; known: {', '.join(KV_TYPES)}")
-    _refuse_absurd(model, settings)
     params = C.llama_context_default_params()
-    params.n_ctx = settings.context or min(_DEFAULT_CONTEXT, C.llama_model_n_ctx_train(model))
+    params.n_ctx = settings.context or default_context(C.llama_model_n_ctx_train(model))
     params.n_batch = params.n_ubatch = min(CHUNK, params.n_ctx)
     params.n_outputs_max = 1  # 4 MiB instead of 514 MiB for a vocabulary of 262k
     params.n_threads = params.n_threads_batch = settings.threads
@@ -61,6 +63,7 @@ def context_params(model: Any, settings: LoadSettings) -> Any:
 
 def make_context(model: Any, settings: LoadSettings, log: LlamaLog) -> Any:
     """The context that answers are generated in."""
+    _refuse_absurd(model, settings)
     params = context_params(model, settings)
     context = C.llama_init_from_model(model, params)
     if not context:

@@ -29,12 +29,15 @@ from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.engines.sizing import expected_memory
 from pytest_quantcheck.engines.words import exit_reason
 from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.gguf_parts import first_part
 from pytest_quantcheck.gguf_parts import part_paths
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.pipes import read_lines
 from pytest_quantcheck.pipes import started
 from pytest_quantcheck.pipes import write_line
@@ -134,6 +137,12 @@ class ProcessEngine:
         """Prefill and decode speed."""
         return Bench.from_payload(self._ask("bench", request.to_payload()))
 
+    def memory(self, request: MemoryRequest) -> Memory:
+        """An estimate at the context that is asked for, and what loading took at the run's own."""
+        found = self._ask("memory", {})
+        expected = expected_memory(self.path, self.card(), self._load_settings(), request)
+        return Memory.from_payload(expected.to_payload() | found)
+
     def close(self) -> None:
         """End the process: only its exit frees video memory for sure."""
         process, self._process = self._process, None
@@ -202,8 +211,7 @@ class ProcessEngine:
             self._lines = queue.SimpleQueue()
             self._reader = started(read_lines, self._process.stdout, self._lines)
             patience = self._timeout + self._file_bytes() / _SLOWEST_DISK
-            settings = self._settings if isinstance(self._settings, LoadSettings) else self._settings()
-            given = {"path": str(self.path), "settings": settings.to_payload()}
+            given = {"path": str(self.path), "settings": self._load_settings().to_payload()}
             self.facts = self._exchange("load", given, patience)
         except EngineError as error:
             # a role that failed to load stays failed: no reload storm
@@ -211,6 +219,9 @@ class ProcessEngine:
             self.close()
             raise type(error)(self._refusal) from None
         self._loads += 1
+
+    def _load_settings(self) -> LoadSettings:
+        return self._settings if isinstance(self._settings, LoadSettings) else self._settings()
 
     def _file_bytes(self) -> int:
         try:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from dataclasses import replace
 from string import ascii_letters
 
 from pytest_quantcheck.choices import Choice
@@ -24,8 +25,10 @@ from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.images import said
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.text import digest
@@ -48,10 +51,10 @@ class ScriptedEngine:
 
     A token is a word or a marker, with the space before it. A text longer than the budget is cut as a model's would
     be. The script may raise an ``EngineError`` to play a dying engine. ``bench_tok_s`` are the (prefill, decode) speeds
-    it pretends to. ``choose`` gets a prompt and its choices and returns their log-likelihoods,
-    ``embed`` gets texts and returns their vectors. ``family`` names the way
-    in which it marks thoughts and tool calls, as docs/explanation/thinking-tokens.md lists them: ``<think>`` and
-    ``<tool_call>`` unless told otherwise. With noise (``Generation.noise``) its words are garbled.
+    it pretends to, ``memory`` what it pretends to take. ``choose`` gets a prompt and its choices and returns their
+    log-likelihoods, ``embed`` gets texts and returns their vectors. ``family`` names the way in which it marks
+    thoughts and tool calls, as docs/explanation/thinking-tokens.md lists them: ``<think>`` and ``<tool_call>`` unless
+    told otherwise. With noise (``Generation.noise``) its words are garbled.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ScriptedEngine:
         family: str = "think",
         choose: Callable[[str, tuple[str, ...]], Iterable[float]] | None = None,
         embed: Callable[[tuple[str, ...]], Iterable[Sequence[float]]] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._script = script
         self._name = name
@@ -71,6 +75,7 @@ class ScriptedEngine:
         self._bench_tok_s = bench_tok_s
         self._choose = choose
         self._embed = embed
+        self._memory = memory
         self._family = family_named(family)
         self._token = _tokens(self._family)
         self._loaded = False
@@ -175,6 +180,13 @@ class ScriptedEngine:
         return Bench(
             (prefill,) * request.repeats, (decode,) * request.repeats, request.prompt_tokens, request.generate_tokens
         )
+
+    def memory(self, request: MemoryRequest) -> Memory:
+        """The pretended figures, whatever context and budget are asked for."""
+        if self._memory is None:
+            raise EngineCannot("this scripted engine has no memory")
+        self._load()
+        return replace(self._memory, budget=request.budget)
 
     def close(self) -> None:
         """Forget that it was loaded."""

@@ -20,6 +20,7 @@ from pytest_quantcheck.reports.sections import Section
 from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.session import SessionVerdict
+from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import points
 
@@ -88,14 +89,6 @@ def describe(card: ModelCard) -> list[str]:
     """A model's file, its mix of types, its bits per weight and its size; '-' for what is not known."""
     bits = f"{card.bits_per_weight:.2f}" if card.parameters else "-"
     return [card.file_name, card.type_mix or "-", bits, size(card.file_bytes) if card.file_bytes else "-"]
-
-
-def size(count: int) -> str:
-    """Bytes as a person writes them (powers of ten)."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.2f} {unit}"
-    return f"{count} B"
 
 
 def _verdicts(verdict: SessionVerdict, *, compared: bool) -> list[Line]:

@@ -17,7 +17,7 @@ DIED, HUNG, REFUSED = "!died", "!hung", "!refused"
 
 _CONFTEST = """
 import json, os, pathlib
-from pytest_quantcheck import EngineDied, EngineHung, EngineRefused, ScriptedEngine
+from pytest_quantcheck import EngineDied, EngineHung, EngineRefused, Memory, ScriptedEngine
 
 HERE = pathlib.Path(__file__).parent
 FAULTS = {"!died": EngineDied, "!hung": EngineHung, "!refused": EngineRefused}
@@ -56,7 +56,9 @@ def pytest_quantcheck_engine(role, source):
             raise FAULTS[likelihoods]("last words of llama.cpp")
         return likelihoods
     speeds = (500.0, answers.get("tok/s", 50.0))
-    engine = Logged(script, name=source, bench_tok_s=speeds, choose=choose, embed=lambda texts: answers["vectors"])
+    memory = Memory.from_payload(answers["memory"]) if "memory" in answers else None
+    more = dict(bench_tok_s=speeds, choose=choose, embed=lambda texts: answers["vectors"], memory=memory)
+    engine = Logged(script, name=source, **more)
     return engine
 """
 
@@ -91,7 +93,8 @@ class Gate:
         """Prompt -> raw answer (or a fault) of both sides; 'tok/s' is the decode speed.
 
         A list of answers is one a seed, from 0 and over again; a dict names those of some seeds and of all 'else'.
-        What is asked with ``quant.choose`` is answered with a list of log-likelihoods, ``quant.embed`` with 'vectors'.
+        What is asked with ``quant.choose`` is answered with a list of log-likelihoods, ``quant.embed`` with 'vectors',
+        ``quant.memory`` with 'memory', the payload of a Memory.
         """
         path = self.pytester.path / "answers.json"
         path.write_text(json.dumps({"old": old, "new": new}), encoding="utf-8")

@@ -24,7 +24,7 @@ _CELLS = re.compile(r"\| (`+)(?P<answer>.*?)\1 \| (?P<score>[\d.]+) \| (?P<why>.
 
 _CONFTEST = """
 import json, math, os, pathlib, re
-from pytest_quantcheck import ScriptedEngine
+from pytest_quantcheck import Buffers, Memory, ScriptedEngine
 
 ANSWERS = json.loads((pathlib.Path(__file__).parent / "answers.json").read_text(encoding="utf-8"))
 
@@ -35,6 +35,11 @@ class Timed(ScriptedEngine):
     def bench(self, request):
         self._bench_tok_s = tuple(map(float, answer().split(",")))
         return super().bench(request)
+    def memory(self, request):
+        weights, kv, compute, peak, largest = (int(float(size) * 1e6) for size in answer().split(","))
+        taken = Buffers(weights, kv, compute, 10_000)
+        largest = None if request.budget is None else largest // 10**6
+        return Memory(4096, "f16", taken, taken, 4096, peak=peak, budget=request.budget, largest_context=largest)
 
 def pytest_quantcheck_engine(role, source):
     def script(prompt):

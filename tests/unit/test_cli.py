@@ -13,7 +13,7 @@ from pytest_quantcheck.cli import main
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.renderings import Renderings
-from pytest_quantcheck.reports.terminal import size
+from pytest_quantcheck.sizes import size
 from tests import ggufs
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import cast
 
 import pytest
 
@@ -14,9 +15,13 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.memory import Buffers
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Bench
@@ -264,9 +269,10 @@ class Asked(ScriptedEngine):
     """Remembers how it was asked."""
 
     def __init__(self) -> None:
-        super().__init__(lambda _: THOUGHT, bench_tok_s=(1.0, 1.0))
+        super().__init__(lambda _: THOUGHT, bench_tok_s=(1.0, 1.0), memory=Memory(256, "f16", Buffers(1, 2)))
         self.generations: list[Generation] = []
         self.benches = 0
+        self.weighed: list[MemoryRequest] = []
 
     def chat(self, request: ChatRequest) -> Reply:
         self.generations.append(request.generation)
@@ -275,6 +281,10 @@ class Asked(ScriptedEngine):
     def bench(self, request: BenchRequest) -> Bench:
         self.benches += 1
         return super().bench(request)
+
+    def memory(self, request: MemoryRequest) -> Memory:
+        self.weighed.append(request)
+        return super().memory(request)
 
 
 def repeated(repeats: Repeats | None, seed: int = 0) -> tuple[Asked, Probe]:
@@ -352,6 +362,25 @@ def test_speed_is_measured_once_however_often_the_test_runs() -> None:
     assert engine.benches == 2
     assert probe.last_bench is not None
     assert len(probe.last_bench.decode_tok_s) == 2
+
+
+def test_memory_is_asked_for_once_a_request_however_often_the_body_runs() -> None:
+    engine, probe = repeated(Repeats(3, sampling=SAMPLING))
+
+    for number in range(3):
+        probe.begin_run(number)
+        probe.memory()
+        probe.memory(MemoryRequest(budget=7))
+
+    assert engine.weighed == [MemoryRequest(), MemoryRequest(budget=7)]
+    assert probe.last_memory == Memory(256, "f16", Buffers(1, 2), budget=7)
+
+
+def test_an_engine_of_a_users_own_need_not_tell_its_memory() -> None:
+    probe = Probe(cast("Engine", object()), Role.CANDIDATE, Settings(model="x"))
+
+    with pytest.raises(EngineCannot, match="object has no memory"):
+        probe.memory()
 
 
 def test_in_a_single_run_every_measurement_is_made() -> None:

@@ -24,6 +24,7 @@ from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.error_counts import ErrorCounts
 from pytest_quantcheck.fairness import Difference
 from pytest_quantcheck.fidelity import Chunk
@@ -111,9 +112,13 @@ chunks = st.builds(
 )
 tails = st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=2), max_size=2)
 fidelities = st.builds(Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts)
-buffers = st.builds(Buffers, counts, counts, st.none() | counts, st.none() | counts)
+maybe = st.none() | counts
+buffers = st.builds(Buffers, counts, maybe, maybe, maybe, maybe)
 memories = st.builds(
-    Memory, counts, texts, buffers, st.none() | buffers, st.none() | st.dictionaries(texts, buffers, max_size=2)
+    Memory,
+    *(counts, texts, buffers, st.none() | buffers, maybe, st.none() | st.dictionaries(texts, buffers, max_size=2)),
+    *(st.none() | st.booleans(), maybe, maybe, maybe, st.none() | st.dictionaries(texts, counts, max_size=2)),
+    *(maybe, maybe, maybe, maybe, tuples(texts)),
 )
 answers = st.sampled_from(["regression", "no-regression", "cannot-tell"])
 scores = st.builds(
@@ -292,6 +297,7 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     Memory: memories,
     Instrument: st.builds(Instrument, texts, texts, answers, texts),
     FidelityRequest: st.builds(FidelityRequest, texts, texts, tuples(tuples(mappings)), counts, texts, texts),
+    MemoryRequest: st.builds(MemoryRequest, st.none() | st.integers(1, 10**7), st.none() | st.integers(1, 1 << 62)),
     BenchRequest: st.builds(BenchRequest, counts, counts, counts, counts),
 }
 every_record = pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)

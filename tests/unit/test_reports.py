@@ -17,10 +17,10 @@ from pytest_quantcheck.records import Verdict
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.repeats import mean_observation
 from pytest_quantcheck.reports.replies import answer
-from pytest_quantcheck.reports.terminal import size
 from pytest_quantcheck.reports.terminal import summary
 from pytest_quantcheck.reports.terminal import table
 from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import printable
 from pytest_quantcheck.verdict import Result

@@ -15,6 +15,9 @@ from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.memory import Buffers
+from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
@@ -32,7 +35,7 @@ class Remembering(ScriptedEngine):
     special = "only here"
 
     def __init__(self, script: Any = ANSWERS.__getitem__) -> None:
-        super().__init__(script, name="real", bench_tok_s=(5.0, 7.0))
+        super().__init__(script, name="real", bench_tok_s=(5.0, 7.0), memory=Memory(256, "f16", Buffers(1, 2)))
         self.asked: list[ChatRequest | CompletionRequest] = []
 
     def chat(self, request: ChatRequest) -> Reply:
@@ -57,6 +60,7 @@ def test_everything_but_the_answers_is_the_engine_s_own(kind: str) -> None:
     assert bad.card() == real.card()
     assert bad.tokenize("a b c") == real.tokenize("a b c")
     assert bad.bench(BenchRequest(repeats=2)) == real.bench(BenchRequest(repeats=2))
+    assert bad.memory(MemoryRequest(budget=7)) == Memory(256, "f16", Buffers(1, 2), budget=7)
     assert (bad.loads, bad.peak_memory, bad.special) == (real.loads, real.peak_memory, "only here")
     assert bad.facts == {CHANGED: 0}
 

@@ -17,6 +17,7 @@ from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.process import ProcessEngine
 from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.records import Reply
@@ -93,6 +94,8 @@ def test_a_script_may_raise() -> None:
 
 
 def test_what_it_lacks_and_what_it_refuses() -> None:
+    with pytest.raises(EngineCannot, match="no memory"):
+        ScriptedEngine(lambda prompt: "4").memory(MemoryRequest())
     with pytest.raises(EngineCannot, match="bench_tok_s"):
         ScriptedEngine(lambda prompt: "4").bench(BenchRequest())
     with pytest.raises(EngineRefused, match="max_tokens must be at least 1, got 0"):
