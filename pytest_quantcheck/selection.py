@@ -73,11 +73,16 @@ class Collection:
         output = getattr(node, "workeroutput", None) or {}
         self._wrong = output.get(USAGE_ERROR_KEY, self._wrong)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Set the exit status before reports are written."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Set the exit status before reports are written, and after other plugins: syrupy adds its own bits to it."""
         if self._wrong:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        try:
+            return (yield)
+        finally:
+            if self._wrong:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what is wrong."""
