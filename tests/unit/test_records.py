@@ -110,7 +110,9 @@ chunks = st.builds(
     Chunk, st.sampled_from(["text", "thought", "answer"]), counts, numbers, figures, figures, st.none() | counts
 )
 tails = st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=2), max_size=2)
-fidelities = st.builds(Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts)
+fidelities = st.builds(
+    Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts, st.booleans()
+)
 buffers = st.builds(Buffers, counts, counts, st.none() | counts, st.none() | counts)
 memories = st.builds(
     Memory, counts, texts, buffers, st.none() | buffers, st.none() | st.dictionaries(texts, buffers, max_size=2)
