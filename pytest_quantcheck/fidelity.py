@@ -63,7 +63,7 @@ class Fidelity(Record):
 
     def only(self, part: Part) -> Fidelity:
         """The same of one part: ``found.only("answer").kl``."""
-        tail = {part: self.kl_tail[part]} if part in self.kl_tail else {}
+        tail: dict[str, dict[str, float]] = {name: values for name, values in self.kl_tail.items() if name == part}
         return replace(self, chunks=tuple(chunk for chunk in self.chunks if chunk.part == part), kl_tail=tail)
 
     @property
@@ -106,10 +106,13 @@ class Fidelity(Record):
         return {"chunks": lambda chunks: tuple(Chunk.from_payload(chunk) for chunk in chunks)}
 
 
-def _exp(logarithm: float | None) -> float | None:
-    if logarithm is None:
-        return None
+def exponential(logarithm: float) -> float:
+    """The exponential, infinite where it would overflow: a perplexity from a mean negative log-likelihood."""
     try:
         return math.exp(logarithm)
     except OverflowError:
         return math.inf
+
+
+def _exp(logarithm: float | None) -> float | None:
+    return None if logarithm is None else exponential(logarithm)

@@ -1,0 +1,72 @@
+"""Figures of fidelity in words, the same in reasons and reports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_quantcheck.fidelity import Chunk
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.fidelity import Part
+from pytest_quantcheck.fidelity import exponential
+from pytest_quantcheck.fidelity_rules import LEAST_UNITS
+from pytest_quantcheck.fidelity_rules import Comparison
+from pytest_quantcheck.fidelity_rules import Margins
+from pytest_quantcheck.fidelity_rules import Mean
+from pytest_quantcheck.fidelity_rules import compare_perplexity
+from pytest_quantcheck.fidelity_rules import compare_same_top
+from pytest_quantcheck.fidelity_rules import mean_kl
+from pytest_quantcheck.text import plural
+
+
+def label(found: Fidelity, part: Part) -> str:
+    """'stories', or of conversations 'chats, answer'."""
+    return found.name if part == "text" else f"{found.name}, {part}"
+
+
+def number(mean: Mean) -> str:
+    """'0.102 ± 0.009': with half of the 90 % interval."""
+    return f"{mean.value:.3g} ± {mean.half():.2g}" if mean.units > 1 else f"{mean.value:.3g}"
+
+
+def said_kl(old: Fidelity, new: Fidelity, part: Part, margins: Margins) -> str:
+    """'KL to f16.gguf 0.102 ± 0.009 against the baseline's 0.015: 6.8 times, limit 1.25'."""
+    mine, before = mean_kl(new.only(part).chunks), mean_kl(old.only(part).chunks)
+    assert mine is not None
+    assert before is not None
+    to = "" if old.reference == new.reference else f" to {old.reference}"
+    said = f"KL to {new.reference} {number(mine)} against the baseline's {before.value:.3g}{to}"
+    if mine.value < margins.negligible:
+        return f"{said}, negligible below {margins.negligible:g}"
+    times = f": {mine.value / before.value:.3g} times" if before.value > 0 else ""
+    return f"{said}{times}, limit {1 + margins.kl:g}"
+
+
+def said_perplexity(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> str:
+    """'perplexity +6.4 % (5.1 to 7.7) against the baseline, limit +1 %'."""
+    harm = compare_perplexity(old, new, margins).harm
+    change, low, high = (100 * (exponential(value) - 1) for value in (harm.value, harm.low(), harm.high()))
+    return f"perplexity {change:+.2g} % ({low:+.2g} to {high:+.2g}) against the baseline, limit {_percent(margins)}"
+
+
+def _percent(margins: Margins) -> str:
+    return f"{100 * margins.perplexity:+g} %"
+
+
+def said_same_top(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> str:
+    """'same likeliest token -3.6 points (-4.4 to -2.8) against the baseline, limit -1'."""
+    comparison = compare_same_top(old, new, margins)
+    assert comparison is not None
+    harm = comparison.harm
+    change, low, high = (-100 * value for value in (harm.value, harm.high(), harm.low()))
+    limit = f"{-100 * margins.same_top:g}"
+    return f"same likeliest token {change:+.2g} points ({low:+.2g} to {high:+.2g}) against the baseline, limit {limit}"
+
+
+def to_decide(comparison: Comparison, comparisons: int, unit: str) -> str:
+    """How much more it would take, in words: 'about 230 chunks that come out like these would decide, there are 40'."""
+    units, needed = comparison.harm.units, comparison.needed(comparisons)
+    if units < LEAST_UNITS:
+        return f"{plural(units, unit)}; a verdict takes {LEAST_UNITS} or more"
+    if needed is None:
+        return f"too near to the limit for any number of {unit}s"
+    return f"about {needed} {unit}s that come out like these would decide, there are {units}"

@@ -1,0 +1,106 @@
+"""What ``--quant-reference`` names, read before anything runs: a model, a store of log-probabilities, a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Final
+from typing import Literal
+from typing import cast
+
+from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.fidelity_store import is_store
+from pytest_quantcheck.fidelity_store import read_store_header
+from pytest_quantcheck.file_differences import file_differences
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.records import Record
+from pytest_quantcheck.records import Role
+
+Option = Literal["reference", "baseline_reference"]
+
+_UNQUANTIZED: Final = {"F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64"}
+_ONE_MODEL: Final = ("architecture", "vocabulary")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(Record):
+    """What ``option`` names: a model that is run once, one store of log-probabilities, or a folder of stores.
+
+    ``quantized`` are the types of its tensors that are themselves quantized; empty for unquantized weights and where
+    nobody knows. ``models`` are the file names of the models behind stores.
+    """
+
+    option: Option
+    source: str
+    kind: Literal["model", "store", "folder"]
+    card: ModelCard | None = None
+    quantized: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name, or the folder's."""
+        return self.card.file_name if self.card is not None else Path(self.source).name
+
+    @property
+    def words(self) -> str:
+        """How it is known, where that is not plain."""
+        if self.kind != "model":
+            return f"kept log-probabilities of {', '.join(self.models)}"
+        return f"the reference is itself quantized ({', '.join(self.quantized)})" if self.quantized else ""
+
+    @classmethod
+    def _nested(cls) -> dict[str, Any]:
+        return {
+            "card": lambda card: None if card is None else ModelCard.from_payload(card),
+            "quantized": tuple,
+            "models": tuple,
+        }
+
+
+class WrongReference(Exception):
+    """A reference that cannot be meant; ``option`` says where it was given."""
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(why)
+        self.option = option
+
+
+def open_reference(option: str, source: str, read_card: Callable[[], ModelCard]) -> Reference:
+    """Look at what the option names; EngineRefused, one line, when it is no reference.
+
+    :param read_card: reads the card of ``source`` where it is a model.
+    """
+    named = cast(Option, option)
+    if stores := stores_of(source):
+        models = dict.fromkeys(read_store_header(path).reference for path in stores)
+        kind: Literal["store", "folder"] = "folder" if Path(source).expanduser().is_dir() else "store"
+        return Reference(named, source, kind, models=tuple(models))
+    if Path(source).expanduser().is_dir():
+        raise EngineRefused(f"{source}: holds no store of log-probabilities")
+    card = read_card()
+    return Reference(named, source, "model", card, tuple(sorted(card.tensor_types.keys() - _UNQUANTIZED)))
+
+
+def stores_of(source: str) -> list[Path]:
+    """The stores that a file or a folder is made of; none where it is a model or not there."""
+    path = Path(source).expanduser()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in files if file.suffix != ".part" and is_store(file)]
+
+
+def refuse_other_model(reference: Reference, role: Role, card: ModelCard) -> None:
+    """EngineRefused when the reference is no form of this role's model."""
+    if reference.card is not None:
+        for one in file_differences(reference.card, card):
+            if one.row in _ONE_MODEL:
+                said = one.text.replace("for the baseline", "for the reference")
+                raise EngineRefused(f"{one.row}: {said.replace('for the candidate', f'for the {role}')}")
+        return
+    for path in stores_of(reference.source):
+        header = read_store_header(path)
+        digests = {header.vocabulary_digest, card.vocabulary_digest} - {""}
+        if len(digests) > 1 or (card.vocabulary and card.vocabulary != header.vocabulary):
+            raise EngineRefused(f"vocabulary: {path.name} was made with another one than the {role} has")
