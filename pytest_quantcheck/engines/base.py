@@ -19,6 +19,7 @@ from typing import runtime_checkable
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Record
@@ -254,6 +255,9 @@ class Engine(Protocol):
 
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """How likely every token of a text or of given answers is and, with a store, how far from its reference."""
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""

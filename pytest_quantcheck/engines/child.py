@@ -23,6 +23,7 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.llama import LlamaModel
@@ -84,6 +85,8 @@ class Child:
             return self._model.choose(ChoiceRequest.from_payload(given)).to_payload()
         if op == "embed":
             return self._model.embed(EmbeddingRequest.from_payload(given)).to_payload()
+        if op == "fidelity":
+            return self._model.fidelity(FidelityRequest.from_payload(given)).to_payload()
         if op == "bench":
             return self._model.bench(BenchRequest.from_payload(given)).to_payload()
         raise EngineRefused(f"unknown request {op!r}")

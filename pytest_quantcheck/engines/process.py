@@ -27,8 +27,10 @@ from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.words import exit_reason
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
@@ -128,6 +130,10 @@ class ProcessEngine:
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return Embeddings.from_payload(self._ask("embed", _payload(request)))
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """The log-likelihood of a text or of given answers, and the divergence from a reference."""
+        return Fidelity.from_payload(self._ask("fidelity", _payload(request)))
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp.llama_cpp as C
@@ -30,11 +31,23 @@ class Vocabulary:
     def prompt(self, text: str) -> list[int]:
         """Token ids of a whole prompt, with BOS in front where the file wants one."""
         ids = self.tokenize(text)
-        bos = C.llama_vocab_bos(self.handle)
         # templates usually write BOS themselves; a second one changes the answers
-        if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) and ids[:1] != [bos]:
-            return [bos, *ids]
-        return ids
+        return [*self._bos_in_front, *ids] if ids[:1] != self._bos_in_front else ids
+
+    def begun(self, ids: Sequence[int]) -> list[int]:
+        """A piece of a text as a prompt: BOS in place of its first token where the file wants one."""
+        return [*self._bos_in_front, *ids[len(self._bos_in_front) :]]
+
+    @property
+    def _bos_in_front(self) -> list[int]:
+        bos = C.llama_vocab_bos(self.handle)
+        return [bos] if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) else []
+
+    @property
+    def end_of_turn(self) -> int | None:
+        """The token that ends the assistant's turn; None when there is none."""
+        found = (C.llama_vocab_eot(self.handle), C.llama_vocab_eos(self.handle))
+        return next((token for token in found if token >= 0), None)
 
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""

@@ -1,0 +1,174 @@
+"""Writing and reading the records of a store, passage by passage. Runs inside the engine's own process only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+from typing import Self
+
+import numpy as np
+
+from pytest_quantcheck.engines.kept import Compared
+from pytest_quantcheck.engines.kept import Floats
+from pytest_quantcheck.engines.kept import kept_by
+from pytest_quantcheck.fidelity_store import StoreError
+from pytest_quantcheck.fidelity_store import StoreHeader
+from pytest_quantcheck.fidelity_store import header_of
+
+
+class StoreWriter:
+    """A store in the making; it gets its name when the block ends well, and otherwise leaves nothing behind.
+
+    :param header: what is to be kept; as many positions as it says must be added, in its order.
+    """
+
+    def __init__(self, path: str | Path, header: StoreHeader) -> None:
+        self._path = Path(path)
+        self._kept = kept_by(header)
+        self._beginning = header.encoded()
+        self._bytes = len(self._beginning) + header.file_bytes
+        self._left = [len(passage.scored) for passage in reversed(header.passages)]
+        self._crc = 0
+        self._sums: list[int] = []
+
+    def __enter__(self) -> Self:
+        try:
+            free = shutil.disk_usage(self._path.parent).free
+            if free < self._bytes:
+                raise StoreError(f"{self._path}: needs {self._bytes} bytes, the disk has {free} left")
+            self._file, self._name = _unnamed(self._path)
+            self._write(self._beginning)
+        except OSError as error:
+            raise self._failed(error) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with self._file:
+                if error is None:
+                    assert not any(self._left), "positions are missing"
+                    self._write(np.array(self._sums, "<u4").tobytes())
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                    self._name = self._name or _named(self._file, self._path)
+                    os.replace(self._name, self._path)
+                    self._name = None
+        except OSError as failure:
+            raise self._failed(failure) from None
+        finally:
+            if self._name is not None:
+                with contextlib.suppress(OSError):
+                    self._name.unlink()
+
+    def add(self, logs: Floats, nll: Floats) -> None:
+        """The next positions of one passage. StoreError when the disk is full."""
+        data = self._kept.pack(logs, nll).tobytes()
+        self._crc = zlib.crc32(data, self._crc)
+        self._left[-1] -= len(nll)
+        try:
+            self._write(data)
+        except OSError as error:
+            raise self._failed(error) from None
+        if not self._left[-1]:
+            self._left.pop()
+            self._sums.append(self._crc)
+            self._crc = 0
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def _failed(self, error: OSError) -> StoreError:
+        return StoreError(f"{self._path}: cannot be written: {error.strerror or error}")
+
+
+def _unnamed(path: Path) -> tuple[IO[bytes], Path | None]:
+    """A file beside ``path``, without a name where the system can: killing this process then leaves nothing."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):
+            return os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666), "wb"), None
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    return os.fdopen(descriptor, "wb"), Path(name)
+
+
+def _named(file: IO[bytes], path: Path) -> Path:
+    """Give the file a name of its own: a link cannot replace another file, a name can."""
+    name = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with contextlib.suppress(FileNotFoundError):
+        name.unlink()
+    # as open(2) says of O_TMPFILE; with a folder's descriptor Python calls linkat, which alone follows the link
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+    return name
+
+
+class StoreReader:
+    """A reference's records in the order of its passages. StoreError for a file that is none or is damaged."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115  (closed by close)
+        except OSError as error:
+            raise self._cannot(error) from None
+        try:
+            self.header = header_of(self._file)
+            self._kept = kept_by(self.header)
+            self._sums = self._read_sums()
+            self._file.seek(self.header.start)
+        except OSError as error:
+            self.close()
+            raise self._cannot(error) from None
+        except StoreError as error:
+            self.close()
+            raise StoreError(f"{path}: {error}") from None
+        self._left = [len(passage.scored) for passage in reversed(self.header.passages)]
+        self._crc = 0
+
+    def _cannot(self, error: OSError) -> StoreError:
+        return StoreError(f"{self._path}: cannot be read: {error.strerror or error}")
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def _read_sums(self) -> list[int]:
+        if self.header.base:
+            return []
+        count = len(self.header.passages)
+        self._file.seek(self.header.file_bytes - 4 * count)
+        return [int(crc) for crc in reversed(np.frombuffer(self._file.read(4 * count), "<u4"))]
+
+    def compare(self, logs: Floats) -> Compared:
+        """The next positions of one passage, as many as ``logs`` has, beside this model's."""
+        size = len(logs) * self.header.record_bytes
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise self._cannot(error) from None
+        self._crc = zlib.crc32(data, self._crc)
+        self._left[-1] -= len(logs)
+        damaged = len(data) != size
+        if not self._left[-1]:
+            self._left.pop()
+            damaged |= bool(self._sums) and self._sums.pop() != self._crc
+            self._crc = 0
+        if damaged:
+            raise StoreError(f"{self._path}: is damaged: its records are not what was written")
+        try:
+            found = self._kept.compare(np.frombuffer(data, self._kept.dtype), logs)
+        except StoreError as error:
+            raise StoreError(f"{self._path}: {error}") from None
+        if not (np.isfinite(found.kl).all() and np.isfinite(found.covered).all()):
+            raise StoreError(f"{self._path}: is damaged: it holds numbers that are no log-probabilities")
+        return found
