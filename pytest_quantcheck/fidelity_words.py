@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 from pytest_quantcheck.fidelity import Chunk
 from pytest_quantcheck.fidelity import Fidelity
@@ -17,6 +19,8 @@ from pytest_quantcheck.fidelity_rules import compare_same_top
 from pytest_quantcheck.fidelity_rules import mean_kl
 from pytest_quantcheck.text import plural
 
+_MOST_DIGITS: Final = 6
+
 
 def label(found: Fidelity, part: Part) -> str:
     """'stories', or of conversations 'chats, answer'."""
@@ -24,8 +28,22 @@ def label(found: Fidelity, part: Part) -> str:
 
 
 def number(mean: Mean) -> str:
-    """'0.102 ± 0.009': with half of the 90 % interval."""
-    return f"{mean.value:.3g} ± {mean.half():.2g}" if mean.units > 1 else f"{mean.value:.3g}"
+    """'0.1020 ± 0.0090': with half of the 90 % interval."""
+    return _with_half(mean.value, mean.half())
+
+
+def perplexity(mean: Mean) -> str:
+    """The same of the perplexity, from the mean negative log-likelihood."""
+    value = exponential(mean.value)
+    return _with_half(value, value * mean.half())
+
+
+def _with_half(value: float, half: float) -> str:
+    """As many digits as half the interval has two."""
+    if not 0 < half < math.inf or not math.isfinite(value):
+        return f"{value:.4g}" if half else f"{value:.4g} ± 0"
+    digits = min(_MOST_DIGITS, max(0, 1 - math.floor(math.log10(half))))
+    return f"{value:.{digits}f} ± {half:.{digits}f}"
 
 
 def said_kl(old: Fidelity, new: Fidelity, part: Part, margins: Margins) -> str:
@@ -45,7 +63,7 @@ def said_perplexity(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins
     """'perplexity +6.4 % (5.1 to 7.7) against the baseline, limit +1 %'."""
     harm = compare_perplexity(old, new, margins).harm
     change, low, high = (100 * (exponential(value) - 1) for value in (harm.value, harm.low(), harm.high()))
-    return f"perplexity {change:+.2g} % ({low:+.2g} to {high:+.2g}) against the baseline, limit {_percent(margins)}"
+    return f"perplexity {change:+.3g} % ({low:+.3g} to {high:+.3g}) against the baseline, limit {_percent(margins)}"
 
 
 def _percent(margins: Margins) -> str:
@@ -59,7 +77,7 @@ def said_same_top(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) 
     harm = comparison.harm
     change, low, high = (-100 * value for value in (harm.value, harm.high(), harm.low()))
     limit = f"{-100 * margins.same_top:g}"
-    return f"same likeliest token {change:+.2g} points ({low:+.2g} to {high:+.2g}) against the baseline, limit {limit}"
+    return f"same likeliest token {change:+.3g} points ({low:+.3g} to {high:+.3g}) against the baseline, limit {limit}"
 
 
 def to_decide(comparison: Comparison, comparisons: int, unit: str) -> str:

@@ -106,8 +106,7 @@ class References:
 
     @staticmethod
     def _measure(engine: Engine, request: FidelityRequest, path: Path) -> Fidelity:
-        found: Fidelity = engine.fidelity(replace(request, store=str(path)))  # type: ignore[attr-defined]
-        return found
+        return engine.fidelity(replace(request, store=str(path)))
 
     @staticmethod
     def _other_build(engine: Engine, header: StoreHeader) -> str:
