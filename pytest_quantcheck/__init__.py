@@ -25,6 +25,7 @@ from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.scripted import ScriptedEngine
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.items import quant_items
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Bench
@@ -52,6 +53,7 @@ __all__ = [
     "EngineError",
     "EngineHung",
     "EngineRefused",
+    "Fidelity",
     "GrammarCost",
     "Observation",
     "Probe",

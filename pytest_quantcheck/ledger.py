@@ -30,6 +30,7 @@ from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reference_files import Reference
+from pytest_quantcheck.reference_files import reference_differences
 from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import Kind
@@ -185,7 +186,7 @@ class Ledger:
             same_content=self.same_content(),
             allowed=self.settings.allow,
             renderings=self.renderings,
-            more=self.companions,
+            more=[*self.companions, *reference_differences(self.references)],
         )
 
     def end(self, exit_status: int) -> tuple[EndKind, SessionVerdict | None]:

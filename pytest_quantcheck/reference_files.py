@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pytest_quantcheck.file_differences import file_differences
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.rows import Difference
+from pytest_quantcheck.rows import difference
 
 Option = Literal["reference", "baseline_reference"]
 
@@ -82,6 +85,16 @@ def open_reference(option: str, source: str, read_card: Callable[[], ModelCard])
         raise EngineRefused(f"{source}: holds no store of log-probabilities")
     card = read_card()
     return Reference(named, source, "model", card, tuple(sorted(card.tensor_types.keys() - _UNQUANTIZED)))
+
+
+def reference_differences(references: Sequence[Reference]) -> tuple[Difference, ...]:
+    """That the two sides are measured from different weights, if they are."""
+    names = {reference.option: reference.name for reference in references}
+    contents = {reference.card.fingerprint if reference.card is not None else object() for reference in references}
+    if len(names) < 2 or len(contents) < 2:
+        return ()
+    said = f"{names['baseline_reference']} for the baseline, {names['reference']} for the candidate"
+    return (difference("reference", f"{said}: each KL divergence is from its own unquantized weights"),)
 
 
 def stores_of(source: str) -> list[Path]:

@@ -36,6 +36,7 @@ from pytest_quantcheck.text import short
 
 _NAME: Final = "fidelity"
 _NO_BASELINE: Final = "nothing to compare with"
+_DISTANCE: Final = "the baseline is that reference itself, so this is a distance from it and no loss"
 _WHOLE: Final = "--quant-reference-vocabulary=all keeps every token"
 _Outcome: TypeAlias = Literal["regression", "missed", "cannot-tell", "no-regression", "kept", ""]
 _ORDER: Final[tuple[_Outcome, ...]] = get_args(_Outcome)
@@ -185,12 +186,17 @@ def _looks(
     """What is said, how it compares, and why it must not be judged."""
     a, b = old.only(part).chunks, new.only(part).chunks
     kl, top = rules.compare_kl(a, b, margins), rules.compare_same_top(a, b, margins)
-    distance = "the reference is the baseline's own content: this is a distance from it, not a loss"
+    mine = rules.mean_kl(b)
+    distance = f"{name}: KL to {new.reference} {number(mine)}" if old.itself and mine is not None else ""
     if kl is not None:
-        yield f"{name}: {said_kl(old, new, part, margins)}", kl, distance if old.itself else _loose(old) or _loose(new)
+        said, why = (
+            (distance, _DISTANCE) if distance else (said_kl(old, new, part, margins), _loose(old) or _loose(new))
+        )
+        yield said if distance else f"{name}: {said}", kl, why
     yield f"{name}: {said_perplexity(a, b, margins)}", rules.compare_perplexity(a, b, margins), ""
     if top is not None:
-        yield f"{name}: {said_same_top(a, b, margins)}", top, distance if old.itself else ""
+        said = distance or f"{name}: {said_same_top(a, b, margins)}"
+        yield said, top, _DISTANCE if distance else ""
 
 
 def _decided(said: str, unit: str, look: rules.Comparison | None, why: str, count: int) -> _Found:

@@ -19,6 +19,7 @@ from pytest_quantcheck.fidelity_words import perplexity
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reports.section import Section
+from pytest_quantcheck.text import one_line
 from pytest_quantcheck.verdict import Result
 
 _HEADER = ("fidelity", "", "perplexity", "KL divergence", "99 %", "same top", "units")
@@ -43,6 +44,9 @@ def fidelity_section(ledger: Ledger) -> Section | None:
         notes[0] += "; KL divergence from the reference in nats per token; 99 % of the tokens are below '99 %'"
     if shares:
         notes.append(f"of the baseline's perplexity drop the candidate recovers {'; '.join(shares)}")
+    for one in ledger.verdict().instruments:
+        if one.check == "fidelity" and one.answer == "cannot-tell":
+            notes.append(f"cannot tell in {one.pair}: {one_line(one.why)}")
     if covered and min(covered) < 1:
         kept = f"{100 * min(covered):.1f} %"
         notes.append(f"KL divergence is a lower bound: of the reference's probability {kept} or more is kept by token")
@@ -91,5 +95,7 @@ def _recovered(old: Fidelity, new: Fidelity, part: Part) -> str:
     share = recovered(before, new.only(part).chunks)
     if share is None:
         return f"an unknown share in {label(new, part)}, for the drop itself may be chance"
+    if share.high < 0:
+        return f"nothing in {label(new, part)}, where it lost more"
     low, high = 100 * share.low, 100 * share.high
     return f"{100 * share.share:.0f} % ({low:.0f} to {high:.0f}) in {label(new, part)}"
