@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from typing import Final
 from typing import Literal
 from typing import cast
@@ -16,7 +15,6 @@ from pytest_quantcheck.fidelity_store import is_store
 from pytest_quantcheck.fidelity_store import read_store_header
 from pytest_quantcheck.file_differences import file_differences
 from pytest_quantcheck.gguf_card import ModelCard
-from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
@@ -28,7 +26,7 @@ _ONE_MODEL: Final = ("architecture", "vocabulary")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference(Record):
+class Reference:
     """What ``option`` names: a model that is run once, one store of log-probabilities, or a folder of stores.
 
     ``quantized`` are the types of its tensors that are themselves quantized; empty for unquantized weights and where
@@ -53,14 +51,6 @@ class Reference(Record):
         if self.kind != "model":
             return f"kept log-probabilities of {', '.join(self.models)}"
         return f"the reference is itself quantized ({', '.join(self.quantized)})" if self.quantized else ""
-
-    @classmethod
-    def _nested(cls) -> dict[str, Any]:
-        return {
-            "card": lambda card: None if card is None else ModelCard.from_payload(card),
-            "quantized": tuple,
-            "models": tuple,
-        }
 
 
 class WrongReference(Exception):
