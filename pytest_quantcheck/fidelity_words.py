@@ -62,7 +62,7 @@ def said_kl(old: Fidelity, new: Fidelity, part: Part, margins: Margins) -> str:
 def said_perplexity(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> str:
     """'perplexity +6.4 % (5.1 to 7.7) against the baseline, limit +1 %'."""
     harm = compare_perplexity(old, new, margins).harm
-    change, low, high = (100 * (exponential(value) - 1) for value in (harm.value, harm.low(), harm.high()))
+    change, low, high = (100 * (exponential(value) - 1) + 0.0 for value in (harm.value, harm.low(), harm.high()))
     return f"perplexity {change:+.3g} % ({low:+.3g} to {high:+.3g}) against the baseline, limit {_percent(margins)}"
 
 
@@ -75,16 +75,21 @@ def said_same_top(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) 
     comparison = compare_same_top(old, new, margins)
     assert comparison is not None
     harm = comparison.harm
-    change, low, high = (-100 * value for value in (harm.value, harm.high(), harm.low()))
+    change, low, high = (0.0 - 100 * value for value in (harm.value, harm.high(), harm.low()))
     limit = f"{-100 * margins.same_top:g}"
     return f"same likeliest token {change:+.3g} points ({low:+.3g} to {high:+.3g}) against the baseline, limit {limit}"
+
+
+def too_few(units: int, unit: str) -> str:
+    """'cannot tell from 10 chunks; a verdict takes 20 or more'; empty where there are enough."""
+    return (
+        f"cannot tell from {plural(units, unit)}; a verdict takes {LEAST_UNITS} or more" if units < LEAST_UNITS else ""
+    )
 
 
 def to_decide(comparison: Comparison, comparisons: int, unit: str) -> str:
     """How much more it would take, in words: 'about 230 chunks that come out like these would decide, there are 40'."""
     units, needed = comparison.harm.units, comparison.needed(comparisons)
-    if units < LEAST_UNITS:
-        return f"{plural(units, unit)}; a verdict takes {LEAST_UNITS} or more"
     if needed is None:
         return f"too near to the limit for any number of {unit}s"
     return f"about {needed} {unit}s that come out like these would decide, there are {units}"

@@ -146,6 +146,7 @@ class Measuring:
         :param window: tokens of context in each chunk of a text; the second half of each is scored.
         :raises MarkerError: when the text cannot be meant: the test itself is wrong.
         """
+        __tracebackhide__ = True
         request = fidelity_request(text, name, window)
         asked = request_digest(request)
 
@@ -159,7 +160,8 @@ class Measuring:
             return replace(measured, name=request.name, asked=asked)
 
         found: Fidelity = self._guard(ask)
-        self._found["fidelities"].append(found)
+        if found not in self._found["fidelities"]:
+            self._found["fidelities"].append(found)
         return found
 
     def bench(self, request: BenchRequest | None = None) -> Bench:
@@ -205,6 +207,7 @@ class Measuring:
 
 def fidelity_request(text: str | Path | Sequence[Sequence[Message]], name: str | None, window: int) -> FidelityRequest:
     """What `Measuring.fidelity` asks of the engine; MarkerError when it cannot be meant."""
+    __tracebackhide__ = True
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise MarkerError(f"quant.fidelity: name={short(name)}; allowed: a text, not empty")
     try:
@@ -228,6 +231,7 @@ def fidelity_request(text: str | Path | Sequence[Sequence[Message]], name: str |
 
 
 def _read(path: Path) -> str:
+    __tracebackhide__ = True
     try:
         said = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -30,6 +30,7 @@ from pytest_quantcheck.fidelity_words import said_kl
 from pytest_quantcheck.fidelity_words import said_perplexity
 from pytest_quantcheck.fidelity_words import said_same_top
 from pytest_quantcheck.fidelity_words import to_decide
+from pytest_quantcheck.fidelity_words import too_few
 from pytest_quantcheck.records import Answer
 from pytest_quantcheck.records import Score
 from pytest_quantcheck.text import short
@@ -160,51 +161,56 @@ def _limit(kept: bool, words: str, more: str = "") -> _Found:
     return _Found("kept" if kept else "missed", f"{words}: {'kept' if kept else 'missed'}{more}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One figure against the baseline's: what is said of it, and why it must not be judged if so."""
+
+    words: str
+    comparison: rules.Comparison | None = None
+    unit: str = ""
+    wrong: str = ""
+
+    def decided(self, looks: int) -> _Found:
+        if self.comparison is None:
+            return _Found("cannot-tell" if self.words else "", self.words)
+        answer: _Outcome = "cannot-tell" if self.wrong else self.comparison.answer(looks)
+        more = self.wrong or (to_decide(self.comparison, looks, self.unit) if answer == "cannot-tell" else "")
+        return _Found(answer, f"{self.words}: {answer.replace('-', ' ')}{f' ({more})' if more else ''}")
+
+
 def _compared(
     before: Sequence[Fidelity], measured: Sequence[Fidelity], wanted: Sequence[str], margins: rules.Margins
 ) -> list[_Found]:
     """Every figure against the baseline's, one after the other; all looks of a test share the chance of an error."""
-    looks: list[tuple[str, str, rules.Comparison | None, str]] = []
+    looks: list[_Look] = []
     for index, new in enumerate(measured):
         old = before[index] if index < len(before) else None
-        wrong = rules.not_comparable(old, new) if old is not None else ""
         for part in _wanted(new, wanted):
-            name, unit = label(new, part), "chunk" if part == "text" else "conversation"
-            known = new.only(part).kl is not None
-            if old is None or wrong:
-                said = f"{name}: cannot tell: {wrong}" if wrong else ""
-                looks += [(said, unit, None, wrong)] * (3 if known else 1)
-            else:
-                looks += [(said, unit, look, why) for said, look, why in _looks(name, old, new, part, margins)]
-    count = sum(look is not None for _, _, look, _ in looks)
-    return [_decided(*one, count) for one in looks]
+            looks += _looks(old, new, part, margins)
+    count = sum(look.comparison is not None for look in looks)
+    return [look.decided(count) for look in looks]
 
 
-def _looks(
-    name: str, old: Fidelity, new: Fidelity, part: Part, margins: rules.Margins
-) -> Iterator[tuple[str, rules.Comparison | None, str]]:
-    """What is said, how it compares, and why it must not be judged."""
-    a, b = old.only(part).chunks, new.only(part).chunks
-    kl, top = rules.compare_kl(a, b, margins), rules.compare_same_top(a, b, margins)
+def _looks(old: Fidelity | None, new: Fidelity, part: Part, margins: rules.Margins) -> list[_Look]:
+    """Three with a reference, one without: as many where there is nothing to compare with."""
+    name, unit = label(new, part), "chunk" if part == "text" else "conversation"
+    b = new.only(part).chunks
     mine = rules.mean_kl(b)
-    distance = f"{name}: KL to {new.reference} {number(mine)}" if old.itself and mine is not None else ""
-    if kl is not None:
-        said, why = (
-            (distance, _DISTANCE) if distance else (said_kl(old, new, part, margins), _loose(old) or _loose(new))
-        )
-        yield said if distance else f"{name}: {said}", kl, why
-    yield f"{name}: {said_perplexity(a, b, margins)}", rules.compare_perplexity(a, b, margins), ""
-    if top is not None:
-        said = distance or f"{name}: {said_same_top(a, b, margins)}"
-        yield said, top, _DISTANCE if distance else ""
-
-
-def _decided(said: str, unit: str, look: rules.Comparison | None, why: str, count: int) -> _Found:
-    if look is None:
-        return _Found("cannot-tell" if why else "", said)
-    answer: _Outcome = "cannot-tell" if why else look.answer(count)
-    more = why or (to_decide(look, count, unit) if answer == "cannot-tell" else "")
-    return _Found(answer, f"{said}: {answer.replace('-', ' ')}{f' ({more})' if more else ''}")
+    wrong = "" if old is None else rules.not_comparable(old, new)
+    wrong = f"cannot tell: {wrong}" if wrong else too_few(len(b), unit)
+    if old is None or wrong:
+        return [_Look(f"{name}: {wrong}" if old is not None else "")] * (1 if mine is None else 3)
+    a = old.only(part).chunks
+    kl, top = rules.compare_kl(a, b, margins), rules.compare_same_top(a, b, margins)
+    looks = [_Look(f"{name}: {said_perplexity(a, b, margins)}", rules.compare_perplexity(a, b, margins), unit)]
+    if mine is not None and kl is not None and top is not None:
+        if old.itself:
+            looks += [_Look(f"{name}: KL to {new.reference} {number(mine)}", kl, unit, _DISTANCE)] * 2
+        else:
+            loose = _loose(old) or _loose(new)
+            looks.insert(0, _Look(f"{name}: {said_kl(old, new, part, margins)}", kl, unit, loose))
+            looks.append(_Look(f"{name}: {said_same_top(a, b, margins)}", top, unit))
+    return looks
 
 
 def _loose(found: Fidelity) -> str:

@@ -94,7 +94,7 @@ def _recovered(old: Fidelity, new: Fidelity, part: Part) -> str:
     before: tuple[Chunk, ...] = old.only(part).chunks
     share = recovered(before, new.only(part).chunks)
     if share is None:
-        return f"an unknown share in {label(new, part)}, for the drop itself may be chance"
+        return f"an unknown share in {label(new, part)} (its drop may be chance, or there are too few units)"
     if share.high < 0:
         return f"nothing in {label(new, part)}, where it lost more"
     low, high = 100 * share.low, 100 * share.high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.fidelity import Chunk
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.fidelity import Part
+from pytest_quantcheck.measuring import fidelity_request
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
@@ -89,7 +91,7 @@ def test_what_is_negligible_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ({"units": 10}, {"units": 10}, "cannot tell (10 chunks; a verdict takes 20 or more)"),
+        ({"units": 10}, {"units": 10}, "stories: cannot tell from 10 chunks; a verdict takes 20 or more"),
         ({}, {"kl": 0.0235, "spread": 1.0}, "cannot tell (about "),
         ({"itself": True, "kl": 0.0}, {}, "cannot tell (the baseline is that reference itself, so this is a distance"),
         ({"covered": 0.97}, {"covered": 0.97}, "cannot tell (its store keeps 97.0 % of the probability, so this is a "),
@@ -245,3 +247,40 @@ def test_figures_for_an_author() -> None:
     assert alone.perplexity == pytest.approx(math.exp(2))
     assert Fidelity("x", ()).perplexity is None
     assert Fidelity("x", (Chunk("text", 1, 1e6),)).perplexity == math.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "line"),
+    [
+        ("", {}, "the text is empty"),
+        ([], {}, "[] is no text, no path and no list of conversations"),
+        ([[{"role": "user", "content": "x"}]], {}, "the last message of conversation 1 is not the assistant's"),
+        ([[]], {}, "the last message of conversation 1 is not the assistant's"),
+        (["x"], {}, "conversation 1 is no list of messages: 'x'"),
+        (Path("nothing.txt"), {}, "nothing.txt: cannot be read: No such file or directory"),
+        (Path("bytes.txt"), {}, "bytes.txt: no UTF-8 text (byte 1)"),
+        (Path("blank.txt"), {}, "blank.txt: the text is empty"),
+        ("x", {"window": 1}, "window=1; allowed: a whole number from 8 to 1000000000"),
+        ("x", {"name": ""}, "name=''; allowed: a text, not empty"),
+    ],
+)
+def test_what_cannot_be_measured(
+    text: Any, more: dict[str, Any], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bytes.txt").write_bytes(b"a\xff")
+    Path("blank.txt").write_text("\n", encoding="utf-8")
+
+    with pytest.raises(MarkerError) as caught:
+        fidelity_request(text, more.get("name"), more.get("window", 512))
+
+    assert str(caught.value) == f"quant.fidelity: {line}"
+
+
+def test_what_is_measured_has_a_name() -> None:
+    chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+
+    assert fidelity_request("x", None, 512).name == "text"
+    assert fidelity_request([chat], None, 512).conversations == (tuple(chat),)
+    assert fidelity_request([chat], None, 512).name == "conversations"
+    assert fidelity_request([chat], "chats", 512).name == "chats"
