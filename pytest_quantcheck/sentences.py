@@ -95,9 +95,9 @@ class Facts:
     def comparable(self) -> bool:
         """Whether any pair was compared.
 
-        A speed test asks nothing; it must not make a run green in which no answer could be scored.
+        A test that only measures gives no answer; it must not make a run green in which no answer could be scored.
         """
-        asking = [result for result in self.results if result.candidate.asked] or self.results
+        asking = [result for result in self.results if result.candidate.spoke] or self.results
         return any(result.verdict.word not in (Word.UNSCORED, Word.UNPAIRED) for result in asking)
 
     def blocked(self, kind: str) -> tuple[Difference, ...]:
