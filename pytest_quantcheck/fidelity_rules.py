@@ -173,9 +173,24 @@ def compare_kl(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> 
 
 
 def compare_perplexity(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> Comparison:
-    """Logarithm of the ratio of both perplexities, on the same tokens."""
-    differences = [b.nll - a.nll for a, b in zip(old, new, strict=True)]
+    """Logarithm of the ratio of the candidate's perplexity to the baseline's, on the same tokens.
+
+    Where the baseline is `below_reference` the ratio to the reference counts: to come back to it is no loss.
+    """
+    lower = below_reference(old)
+    before = [b.reference_nll if lower and b.reference_nll else a.nll for a, b in zip(old, new, strict=True)]
+    differences = [b.nll - a for a, b in zip(before, new, strict=True)]
     return _against(differences, _tokens(new), math.log1p(margins.perplexity))
+
+
+def below_reference(chunks: Sequence[Chunk]) -> bool:
+    """Whether perplexity is below the reference's beyond chance.
+
+    That is another model, not a better one: damage blurs probabilities, and on text that the model finds absurd a blur
+    is rewarded. It happens to files that were trained further, too.
+    """
+    ratio = log_ratio(chunks)
+    return ratio is not None and ratio.high() < 0
 
 
 def compare_same_top(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins) -> Comparison | None:

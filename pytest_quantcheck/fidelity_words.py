@@ -14,6 +14,7 @@ from pytest_quantcheck.fidelity_rules import LEAST_UNITS
 from pytest_quantcheck.fidelity_rules import Comparison
 from pytest_quantcheck.fidelity_rules import Margins
 from pytest_quantcheck.fidelity_rules import Mean
+from pytest_quantcheck.fidelity_rules import below_reference
 from pytest_quantcheck.fidelity_rules import compare_perplexity
 from pytest_quantcheck.fidelity_rules import compare_same_top
 from pytest_quantcheck.fidelity_rules import mean_kl
@@ -63,7 +64,8 @@ def said_perplexity(old: Sequence[Chunk], new: Sequence[Chunk], margins: Margins
     """'perplexity +6.4 % (5.1 to 7.7) against the baseline, limit +1 %'."""
     harm = compare_perplexity(old, new, margins).harm
     change, low, high = (100 * (exponential(value) - 1) + 0.0 for value in (harm.value, harm.low(), harm.high()))
-    return f"perplexity {change:+.3g} % ({low:+.3g} to {high:+.3g}) against the baseline, limit {_percent(margins)}"
+    to = "the reference (the baseline's is below it)" if below_reference(old) else "the baseline"
+    return f"perplexity {change:+.3g} % ({low:+.3g} to {high:+.3g}) against {to}, limit {_percent(margins)}"
 
 
 def _percent(margins: Margins) -> str:

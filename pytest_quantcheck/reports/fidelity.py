@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pytest_quantcheck.fidelity import Chunk
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.fidelity import Part
+from pytest_quantcheck.fidelity_rules import log_ratio
 from pytest_quantcheck.fidelity_rules import mean_kl
 from pytest_quantcheck.fidelity_rules import mean_nll
 from pytest_quantcheck.fidelity_rules import mean_reference_nll
@@ -22,6 +23,7 @@ from pytest_quantcheck.reports.section import Section
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.verdict import Result
 
+_ALL = 0.9995
 _HEADER = ("fidelity", "", "perplexity", "KL divergence", "99 %", "same top", "units")
 
 
@@ -47,7 +49,7 @@ def fidelity_section(ledger: Ledger) -> Section | None:
     for one in ledger.verdict().instruments:
         if one.check == "fidelity" and one.answer == "cannot-tell":
             notes.append(f"cannot tell in {one.pair}: {one_line(one.why)}")
-    if covered and min(covered) < 1:
+    if covered and min(covered) < _ALL:
         kept = f"{100 * min(covered):.1f} %"
         notes.append(f"KL divergence is a lower bound: of the reference's probability {kept} or more is kept by token")
     return Section(_HEADER, rows, notes, left=2)
@@ -92,10 +94,12 @@ def _recovered(old: Fidelity, new: Fidelity, part: Part) -> str:
     if not_comparable(old, new):
         return ""
     before: tuple[Chunk, ...] = old.only(part).chunks
+    if log_ratio(before) is None:
+        return ""
     share = recovered(before, new.only(part).chunks)
     if share is None:
         return f"an unknown share in {label(new, part)} (its drop may be chance, or there are too few units)"
     if share.high < 0:
         return f"nothing in {label(new, part)}, where it lost more"
     low, high = 100 * share.low, 100 * share.high
-    return f"{100 * share.share:.0f} % ({low:.0f} to {high:.0f}) in {label(new, part)}"
+    return f"{100 * share.share:.3g} % ({low:.3g} to {high:.3g}) in {label(new, part)}"

@@ -233,6 +233,23 @@ def test_the_rule_on_perplexity(percent: float, spread: float, answer: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("baseline", "candidate", "answer"),
+    [
+        (-0.5, 0.0, "no-regression"),  # the damaged baseline finds the text likelier than the reference does
+        (-0.5, -0.2, "no-regression"),
+        (-0.5, 0.1, "regression"),
+        (0.1, 0.0, "no-regression"),
+        (0.0, 0.1, "regression"),
+    ],
+)
+def test_a_perplexity_below_the_reference_is_no_merit(baseline: float, candidate: float, answer: str) -> None:
+    def side(drop: float) -> list[Chunk]:
+        return [Chunk("text", 100, 200 + 100 * drop + sign / 10, 200.0) for sign in (-1, 1) * 15]
+
+    assert compare_perplexity(side(baseline), side(candidate), Margins()).answer() == answer
+
+
+@pytest.mark.parametrize(
     ("lost", "spread", "answer"), [(0, 2, "no-regression"), (1, 4, "cannot-tell"), (3, 2, "regression")]
 )
 def test_the_rule_on_the_likeliest_token(lost: int, spread: int, answer: str) -> None:

@@ -227,7 +227,7 @@ def test_roles_and_their_files() -> None:
         ({"model": "new", "reference": "f16", "baseline_reference": "f16"}, "reference needs --quant-baseline"),
     ],
 )
-def test_a_reference_is_one_for_something(given: dict[str, str], line: str) -> None:
+def test_a_reference_is_one_for_something(given: dict[str, Any], line: str) -> None:
     with pytest.raises(pytest.UsageError, match=line):
         settings(**given)
 
