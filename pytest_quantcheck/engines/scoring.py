@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from collections.abc import Sequence
-from itertools import chain
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from typing import Final
 
@@ -17,6 +18,8 @@ from pytest_quantcheck.engines.decoder import DAMAGED
 from pytest_quantcheck.engines.forward import Forward
 from pytest_quantcheck.engines.kept import Doubles
 from pytest_quantcheck.engines.kept import Floats
+from pytest_quantcheck.engines.kept import Ids
+from pytest_quantcheck.engines.kept import Records
 from pytest_quantcheck.engines.kept import log_softmax
 from pytest_quantcheck.engines.store_file import StoreReader
 from pytest_quantcheck.engines.store_file import StoreWriter
@@ -48,20 +51,18 @@ def measure(
     chunks: list[Chunk] = []
     tails: dict[Part, list[Doubles]] = {}
     covered: list[Doubles] = []
-    for passage in passages:
-        columns = _columns(request, passage, forward, progress, reader, writer)
-        at = 0
-        by_part: dict[Part, list[dict[str, Any]]] = {}
-        for start, stop, part in passage.spans:
-            piece = slice(at, at + stop - start)
-            by_part.setdefault(part, []).append({name: column[piece] for name, column in columns.items()})
-            at += stop - start
-        for part, pieces in by_part.items():
-            joined = {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
-            chunks.append(_chunk(part, joined))
-            if "kl" in joined:
-                tails.setdefault(part, []).append(joined["kl"])
-        covered += [columns["covered"]] if "covered" in columns else []
+    with ThreadPoolExecutor(_workers()) as pool:
+        for passage in passages:
+            columns = _columns(request, passage, forward, progress, reader, writer, pool)
+            part_of = np.repeat(
+                [part for *_, part in passage.spans], [stop - start for start, stop, _ in passage.spans]
+            )
+            for part in dict.fromkeys(part for *_, part in passage.spans):
+                own = {name: column[part_of == part] for name, column in columns.items()}
+                chunks.append(_chunk(part, own))
+                if "kl" in own:
+                    tails.setdefault(part, []).append(own["kl"])
+            covered += [columns["covered"]] if "covered" in columns else []
     header = reader.header if reader is not None else None
     return Fidelity(
         name=request.name,
@@ -82,38 +83,42 @@ def _columns(
     progress: Progress,
     reader: StoreReader | None,
     writer: StoreWriter | None,
+    pool: ThreadPoolExecutor,
 ) -> dict[str, Any]:
     """What is known of each scored token of one passage, by name."""
     places = np.array(passage.scored)
     targets = np.array(passage.ids)[places]
     draw = np.random.default_rng([0, *passage.ids]) if request.noise > 0 else None
-    found: dict[str, list[Any]] = {}
-    at = 0
-    for logits in chain.from_iterable(map(_blocks, forward.logits(passage.ids, (places - 1).tolist()))):
-        if draw is not None:
-            spread = request.noise * logits.std(axis=1, keepdims=True, dtype=np.float64)
-            logits = logits + (spread * draw.standard_normal(logits.shape)).astype(np.float32)
-        logs, nll = log_softmax(logits, targets[at : at + len(logits)])
+
+    def work(given: tuple[Floats, Ids, Records | None]) -> tuple[dict[str, Any], Records | None]:
+        logits, targets, kept = given
+        logs, nll = log_softmax(logits, targets)
         if not np.isfinite(nll).all():
             raise EngineRefused(DAMAGED)
+        found: dict[str, Any] = {"nll": nll.astype(np.float64)}
+        if reader is not None and kept is not None:
+            found.update(reader.compare(kept, logs))
+        return found, writer.kept.pack(logs, nll) if writer is not None else None
+
+    def blocks(logits: Floats, targets: Ids) -> Iterator[tuple[Floats, Ids, Records | None]]:
+        rows = max(1, BLOCK // logits.shape[1])
+        for at in range(0, len(logits), rows):
+            piece = logits[at : at + rows]
+            if draw is not None:
+                spread = request.noise * piece.std(axis=1, keepdims=True, dtype=np.float64)
+                piece = piece + (spread * draw.standard_normal(piece.shape)).astype(np.float32)
+            yield piece, targets[at : at + rows], reader.read(len(piece)) if reader is not None else None
+
+    columns: list[dict[str, Any]] = []
+    at = 0
+    for logits in forward.logits(passage.ids, (places - 1).tolist()):
+        for found, records in pool.map(work, blocks(logits, targets[at : at + len(logits)])):
+            columns.append(found)
+            if writer is not None and records is not None:
+                writer.add(records)
+            progress("")
         at += len(logits)
-        found.setdefault("nll", []).append(nll.astype(np.float64))
-        if writer is not None:
-            writer.add(logs, nll)
-        if reader is not None:
-            compared = reader.compare(logs)
-            found.setdefault("kl", []).append(compared.kl)
-            found.setdefault("same_top", []).append(compared.same_top)
-            found.setdefault("covered", []).append(compared.covered)
-            if compared.nll is not None:
-                found.setdefault("reference_nll", []).append(compared.nll)
-        progress("")
-    return {name: np.concatenate(blocks) for name, blocks in found.items()}
-
-
-def _blocks(logits: Floats) -> Iterator[Floats]:
-    rows = max(1, BLOCK // logits.shape[1])
-    return (logits[at : at + rows] for at in range(0, len(logits), rows))
+    return {name: np.concatenate([found[name] for found in columns]) for name in columns[0]}
 
 
 def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
@@ -128,6 +133,11 @@ def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
         kl=total("kl"),
         same_top=int(columns["same_top"].sum()) if "same_top" in columns else None,
     )
+
+
+def _workers() -> int:
+    """Threads that reduce logits while llama.cpp waits: all cores, as llama-perplexity takes."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _percentiles(values: Doubles) -> dict[str, float]:

@@ -10,12 +10,13 @@ import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+from typing import Any
 from typing import Self
 
 import numpy as np
 
-from pytest_quantcheck.engines.kept import Compared
 from pytest_quantcheck.engines.kept import Floats
+from pytest_quantcheck.engines.kept import Records
 from pytest_quantcheck.engines.kept import kept_by
 from pytest_quantcheck.fidelity_store import StoreError
 from pytest_quantcheck.fidelity_store import StoreHeader
@@ -30,7 +31,7 @@ class StoreWriter:
 
     def __init__(self, path: str | Path, header: StoreHeader) -> None:
         self._path = Path(path)
-        self._kept = kept_by(header)
+        self.kept = kept_by(header)
         self._beginning = header.encoded()
         self._bytes = len(self._beginning) + header.file_bytes
         self._left = [len(passage.scored) for passage in reversed(header.passages)]
@@ -68,11 +69,11 @@ class StoreWriter:
                 with contextlib.suppress(OSError):
                     self._name.unlink()
 
-    def add(self, logs: Floats, nll: Floats) -> None:
-        """The next positions of one passage. StoreError when the disk is full."""
-        data = self._kept.pack(logs, nll).tobytes()
+    def add(self, records: Records) -> None:
+        """The next positions of one passage, as ``kept`` packs them. StoreError when the disk is full."""
+        data = records.tobytes()
         self._crc = zlib.crc32(data, self._crc)
-        self._left[-1] -= len(nll)
+        self._left[-1] -= len(records)
         try:
             self._write(data)
         except OSError as error:
@@ -149,15 +150,15 @@ class StoreReader:
         self._file.seek(self.header.file_bytes - 4 * count)
         return [int(crc) for crc in reversed(np.frombuffer(self._file.read(4 * count), "<u4"))]
 
-    def compare(self, logs: Floats) -> Compared:
-        """The next positions of one passage, as many as ``logs`` has, beside this model's."""
-        size = len(logs) * self.header.record_bytes
+    def read(self, count: int) -> Records:
+        """The records of the next positions of one passage."""
+        size = count * self.header.record_bytes
         try:
             data = self._file.read(size)
         except OSError as error:
             raise self._cannot(error) from None
         self._crc = zlib.crc32(data, self._crc)
-        self._left[-1] -= len(logs)
+        self._left[-1] -= count
         damaged = len(data) != size
         if not self._left[-1]:
             self._left.pop()
@@ -165,10 +166,16 @@ class StoreReader:
             self._crc = 0
         if damaged:
             raise StoreError(f"{self._path}: is damaged: its records are not what was written")
+        records: Records = np.frombuffer(data, self._kept.dtype)
+        return records
+
+    def compare(self, records: Records, logs: Floats) -> dict[str, Any]:
+        """These positions beside another model's log-probabilities, by the name of the figure; for any thread."""
         try:
-            found = self._kept.compare(np.frombuffer(data, self._kept.dtype), logs)
+            found = self._kept.compare(records, logs)
         except StoreError as error:
             raise StoreError(f"{self._path}: {error}") from None
         if not (np.isfinite(found.kl).all() and np.isfinite(found.covered).all()):
             raise StoreError(f"{self._path}: is damaged: it holds numbers that are no log-probabilities")
-        return found
+        columns = {"kl": found.kl, "same_top": found.same_top, "covered": found.covered}
+        return columns if found.nll is None else {**columns, "reference_nll": found.nll}
