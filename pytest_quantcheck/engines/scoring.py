@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 from typing import Final
 
@@ -35,6 +36,16 @@ BLOCK: Final = 1 << 18
 _TAIL: Final = (50.0, 90.0, 99.0, 99.9, 100.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some positions of one passage of a group; ``kept`` are their records in the store, None without one."""
+
+    passage: int
+    logits: Floats
+    targets: Ids
+    kept: Records | None
+
+
 def measure(
     request: FidelityRequest,
     passages: Sequence[Passage],
@@ -52,17 +63,21 @@ def measure(
     tails: dict[Part, list[Doubles]] = {}
     covered: list[Doubles] = []
     with ThreadPoolExecutor(_workers()) as pool:
-        for passage in passages:
-            columns = _columns(request, passage, forward, progress, reader, writer, pool)
-            part_of = np.repeat(
-                [part for *_, part in passage.spans], [stop - start for start, stop, _ in passage.spans]
-            )
-            for part in dict.fromkeys(part for *_, part in passage.spans):
-                own = {name: column[part_of == part] for name, column in columns.items()}
-                chunks.append(_chunk(part, own))
-                if "kl" in own:
-                    tails.setdefault(part, []).append(own["kl"])
-            covered += [columns["covered"]] if "covered" in columns else []
+        numbered = list(enumerate(passages))
+        while numbered:
+            group = _alike(numbered[: forward.passages])
+            numbered = numbered[len(group) :]
+            for columns, (_, passage) in zip(
+                _columns(request, group, forward, progress, reader, writer, pool), group, strict=True
+            ):
+                lengths = [stop - start for start, stop, _ in passage.spans]
+                part_of = np.repeat([part for *_, part in passage.spans], lengths)
+                for part in dict.fromkeys(part for *_, part in passage.spans):
+                    own = {name: column[part_of == part] for name, column in columns.items()}
+                    chunks.append(_chunk(part, own))
+                    if "kl" in own:
+                        tails.setdefault(part, []).append(own["kl"])
+                covered += [columns["covered"]] if "covered" in columns else []
     header = reader.header if reader is not None else None
     return Fidelity(
         name=request.name,
@@ -76,49 +91,57 @@ def measure(
     )
 
 
+def _alike(numbered: Sequence[tuple[int, Passage]]) -> Sequence[tuple[int, Passage]]:
+    """The first passage and those after it that are scored at the same places: they can be read side by side."""
+    first = numbered[0][1]
+    same = [(len(passage.ids), passage.spans) == (len(first.ids), first.spans) for _, passage in numbered]
+    return numbered[: same.index(False) if False in same else len(same)]
+
+
 def _columns(
     request: FidelityRequest,
-    passage: Passage,
+    group: Sequence[tuple[int, Passage]],
     forward: Forward,
     progress: Progress,
     reader: StoreReader | None,
     writer: StoreWriter | None,
     pool: ThreadPoolExecutor,
-) -> dict[str, Any]:
-    """What is known of each scored token of one passage, by name."""
-    places = np.array(passage.scored)
-    targets = np.array(passage.ids)[places]
-    draw = np.random.default_rng([0, *passage.ids]) if request.noise > 0 else None
+) -> list[dict[str, Any]]:
+    """What is known of each scored token of each passage, by name."""
+    places = np.array(group[0][1].scored)
+    targets = np.array([passage.ids for _, passage in group])[:, places]
+    draws = [np.random.default_rng([0, *passage.ids]) for _, passage in group] if request.noise > 0 else []
 
-    def work(given: tuple[Floats, Ids, Records | None]) -> tuple[dict[str, Any], Records | None]:
-        logits, targets, kept = given
-        logs, nll = log_softmax(logits, targets)
+    def work(block: _Block) -> tuple[int, dict[str, Any], Records | None]:
+        logs, nll = log_softmax(block.logits, block.targets)
         if not np.isfinite(nll).all():
             raise EngineRefused(DAMAGED)
         found: dict[str, Any] = {"nll": nll.astype(np.float64)}
-        if reader is not None and kept is not None:
-            found.update(reader.compare(kept, logs))
-        return found, writer.kept.pack(logs, nll) if writer is not None else None
+        if reader is not None and block.kept is not None:
+            found.update(reader.compare(block.kept, logs))
+        return block.passage, found, writer.kept.pack(logs, nll) if writer is not None else None
 
-    def blocks(logits: Floats, targets: Ids) -> Iterator[tuple[Floats, Ids, Records | None]]:
-        rows = max(1, BLOCK // logits.shape[1])
-        for at in range(0, len(logits), rows):
-            piece = logits[at : at + rows]
-            if draw is not None:
-                spread = request.noise * piece.std(axis=1, keepdims=True, dtype=np.float64)
-                piece = piece + (spread * draw.standard_normal(piece.shape)).astype(np.float32)
-            yield piece, targets[at : at + rows], reader.read(len(piece)) if reader is not None else None
+    def blocks(found: Sequence[Floats], start: int) -> Iterator[_Block]:
+        rows = max(1, BLOCK // found[0].shape[1])
+        for number, logits in enumerate(found):
+            for at in range(0, len(logits), rows):
+                piece = logits[at : at + rows]
+                if draws:
+                    spread = request.noise * piece.std(axis=1, keepdims=True, dtype=np.float64)
+                    piece = piece + (spread * draws[number].standard_normal(piece.shape)).astype(np.float32)
+                kept = reader.read(group[number][0], len(piece)) if reader is not None else None
+                yield _Block(number, piece, targets[number, start + at : start + at + len(piece)], kept)
 
-    columns: list[dict[str, Any]] = []
-    at = 0
-    for logits in forward.logits(passage.ids, (places - 1).tolist()):
-        for found, records in pool.map(work, blocks(logits, targets[at : at + len(logits)])):
-            columns.append(found)
+    columns: list[list[dict[str, Any]]] = [[] for _ in group]
+    start = 0
+    for logits in forward.logits([passage.ids for _, passage in group], (places - 1).tolist()):
+        for number, found, records in pool.map(work, blocks(logits, start)):
+            columns[number].append(found)
             if writer is not None and records is not None:
-                writer.add(records)
+                writer.add(group[number][0], records)
             progress("")
-        at += len(logits)
-    return {name: np.concatenate([found[name] for found in columns]) for name in columns[0]}
+        start += len(logits[0])
+    return [{name: np.concatenate([found[name] for found in one]) for name in one[0]} for one in columns]
 
 
 def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
