@@ -18,6 +18,7 @@ from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.bounds import bounded
 from pytest_quantcheck.engines.forward import Forward
+from pytest_quantcheck.engines.forward import together
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.loading import build_words
 from pytest_quantcheck.engines.passages import last_turn
@@ -87,7 +88,9 @@ class Scorer:
             if request.write:
                 header = self._header(request, passages, source)
                 writer = stack.enter_context(StoreWriter(request.write, header))
-            forward = stack.enter_context(Forward(self._model, self._settings, self._log, self._progress, longest))
+            side_by_side = min(together(longest), len(passages)) if passages[0].spans[0][2] == "text" else 1
+            context = Forward(self._model, self._settings, self._log, self._progress, longest, side_by_side)
+            forward = stack.enter_context(context)
             return measure(request, passages, forward, self._progress, reader=reader, writer=writer)
 
     def _turns(

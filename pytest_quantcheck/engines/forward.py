@@ -23,22 +23,35 @@ from pytest_quantcheck.engines.loading import context_params
 MOST_LOGITS: Final = 64 << 20
 """Bytes of logits that one step may ask llama.cpp for. It decides how a text is cut, so it is one for all roles."""
 
+Floats = npt.NDArray[np.float32]
+
+_TOGETHER: Final = 2048
+_MOST_TOGETHER: Final = 4
+"""llama-perplexity's batch of 2048 tokens holds four of its windows of 512. The cut decides how llama.cpp rounds."""
+
 
 def rows_at_once(vocabulary: int) -> int:
     """Positions whose logits one step may ask for: 512 up to a vocabulary of 32k, 64 at 262k."""
     return max(1, min(CHUNK, MOST_LOGITS // (4 * vocabulary)))
 
 
-def steps(count: int, wanted: Sequence[int], rows: int) -> list[tuple[int, int]]:
-    """How ``count`` tokens are cut: (start, stop) of at most 512 tokens of which at most ``rows`` are wanted.
+def together(window: int) -> int:
+    """Passages of that many tokens that are read side by side, as many as llama-perplexity takes; at most 4."""
+    return max(1, min(_MOST_TOGETHER, _TOGETHER // window))
 
-    :param wanted: places whose logits are asked for, ascending. What stands behind the last one is not read.
+
+def steps(length: int, wanted: Sequence[int], passages: int, rows: int) -> list[tuple[int, int]]:
+    """How passages of ``length`` tokens that are read side by side are cut: (start, stop) in each of them.
+
+    A step has at most 512 tokens, of which at most ``rows`` are wanted.
+
+    :param wanted: places in each passage whose logits are asked for, ascending.
     """
+    most, rows = max(1, CHUNK // passages), max(1, rows // passages)
     found = []
     start = at = 0
-    count = min(count, wanted[-1] + 1) if wanted else count
-    while start < count:
-        stop = min(count, start + CHUNK)
+    while start < length:
+        stop = min(length, start + most)
         if at + rows < len(wanted):
             stop = min(stop, wanted[at + rows])
         while at < len(wanted) and wanted[at] < stop:
@@ -52,16 +65,19 @@ class Forward:
     """A context that reads passages from an empty cache and hands out logits of the wanted positions only.
 
     :param length: tokens of the longest passage.
+    :param passages: how many are read side by side at most.
     """
 
-    def __init__(self, model: Any, settings: LoadSettings, log: LlamaLog, progress: Progress, length: int) -> None:
+    def __init__(
+        self, model: Any, settings: LoadSettings, log: LlamaLog, progress: Progress, length: int, passages: int = 1
+    ) -> None:
         self._model = model
         self._settings = settings
         self._log = log
         self._progress = progress
         self._length = length
+        self.passages = passages
         self._vocabulary: int = C.llama_vocab_n_tokens(C.llama_model_get_vocab(model))
-        self._rows = rows_at_once(self._vocabulary)
         self._while_reading = C.ggml_abort_callback(self._go_on)
 
     def _go_on(self, _: Any) -> bool:
@@ -70,9 +86,11 @@ class Forward:
 
     def __enter__(self) -> Self:
         params = context_params(self._model, self._settings)
-        params.n_ctx = self._length
+        params.n_ctx = self._length * self.passages
+        params.n_seq_max = self.passages
+        params.kv_unified = False
         params.n_batch = params.n_ubatch = CHUNK
-        params.n_outputs_max = self._rows
+        params.n_outputs_max = max(self.passages, rows_at_once(self._vocabulary))
         self._log.clear()
         self._context = C.llama_init_from_model(self._model, params)
         if not self._context:
@@ -92,14 +110,18 @@ class Forward:
         C.llama_batch_free(self._batch)
         C.llama_free(self._context)
 
-    def logits(self, ids: Sequence[int], wanted: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
-        """Logits after each wanted position, positions x vocabulary, some at a time; each a view until the next one."""
+    def logits(self, passages: Sequence[Sequence[int]], wanted: Sequence[int]) -> Iterator[list[Floats]]:
+        """Logits after the wanted positions of passages of one length, some positions at a time.
+
+        For each passage an array of positions x vocabulary; views until the next ones are asked for.
+        """
         C.llama_memory_clear(self._memory, True)
-        asked = np.zeros(len(ids), np.int8)
+        asked = np.zeros(len(passages[0]), np.int8)
         asked[list(wanted)] = 1
-        tokens = np.array(ids, np.int32)
-        for start, stop in steps(len(ids), wanted, self._rows):
-            self._fill(tokens[start:stop], start, asked[start:stop])
+        tokens = np.array(passages, np.int32)
+        rows = rows_at_once(self._vocabulary)
+        for start, stop in steps(len(asked), wanted, len(passages), rows):
+            self._fill(tokens[:, start:stop], start, asked[start:stop])
             self._log.clear()
             code = C.llama_decode(self._context, self._batch)
             if code != 0:
@@ -107,17 +129,19 @@ class Forward:
             self._progress("")
             count = int(asked[start:stop].sum())
             if count:
-                yield np.ctypeslib.as_array(C.llama_get_logits(self._context), shape=(count, self._vocabulary))
+                shape = (len(passages), count, self._vocabulary)
+                yield list(np.ctypeslib.as_array(C.llama_get_logits(self._context), shape=shape))
 
     def _fill(self, tokens: npt.NDArray[np.int32], start: int, asked: npt.NDArray[np.int8]) -> None:
-        count = self._batch.n_tokens = len(tokens)
+        passages, length = tokens.shape
+        count = self._batch.n_tokens = passages * length
 
         def room(pointer: Any) -> Any:
             return np.ctypeslib.as_array(pointer, shape=(count,))
 
-        room(self._batch.token)[:] = tokens
-        room(self._batch.pos)[:] = np.arange(start, start + count)
-        room(self._batch.logits)[:] = asked
+        room(self._batch.token)[:] = tokens.ravel()
+        room(self._batch.pos)[:] = np.tile(np.arange(start, start + length), passages)
+        room(self._batch.logits)[:] = np.tile(asked, passages)
         room(self._batch.n_seq_id)[:] = 1
         for at in range(count):
-            self._batch.seq_id[at][0] = 0
+            self._batch.seq_id[at][0] = at // length

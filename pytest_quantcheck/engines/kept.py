@@ -106,7 +106,11 @@ class Top:
         """The records of these positions."""
         records = np.empty(len(logs), self.dtype)
         ids = np.sort(np.argpartition(logs, -self._kept, axis=1)[:, -self._kept :], axis=1)
-        # stable: of equally likely tokens the first one leads, as in argmax
+        # of equally likely tokens the first one leads, as in argmax, though it may have been left out at random
+        best = logs.argmax(axis=1)
+        missing = (ids != best[:, None]).all(axis=1)
+        ids[missing, 0] = best[missing]
+        ids = np.sort(ids, axis=1)
         order = np.argsort(-np.take_along_axis(logs, ids, axis=1), axis=1, kind="stable")
         records["ids"] = ids = np.take_along_axis(ids, order, axis=1)
         records["logs"] = np.take_along_axis(logs, ids, axis=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from collections.abc import Sequence
-from itertools import chain
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 from typing import Final
 
@@ -17,6 +19,8 @@ from pytest_quantcheck.engines.decoder import DAMAGED
 from pytest_quantcheck.engines.forward import Forward
 from pytest_quantcheck.engines.kept import Doubles
 from pytest_quantcheck.engines.kept import Floats
+from pytest_quantcheck.engines.kept import Ids
+from pytest_quantcheck.engines.kept import Records
 from pytest_quantcheck.engines.kept import log_softmax
 from pytest_quantcheck.engines.store_file import StoreReader
 from pytest_quantcheck.engines.store_file import StoreWriter
@@ -30,6 +34,16 @@ BLOCK: Final = 1 << 18
 """Numbers that are worked on at a time: 1 MiB stays in a processor's cache."""
 
 _TAIL: Final = (50.0, 90.0, 99.0, 99.9, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some positions of one passage of a group; ``kept`` are their records in the store, None without one."""
+
+    passage: int
+    logits: Floats
+    targets: Ids
+    kept: Records | None
 
 
 def measure(
@@ -48,20 +62,22 @@ def measure(
     chunks: list[Chunk] = []
     tails: dict[Part, list[Doubles]] = {}
     covered: list[Doubles] = []
-    for passage in passages:
-        columns = _columns(request, passage, forward, progress, reader, writer)
-        at = 0
-        by_part: dict[Part, list[dict[str, Any]]] = {}
-        for start, stop, part in passage.spans:
-            piece = slice(at, at + stop - start)
-            by_part.setdefault(part, []).append({name: column[piece] for name, column in columns.items()})
-            at += stop - start
-        for part, pieces in by_part.items():
-            joined = {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
-            chunks.append(_chunk(part, joined))
-            if "kl" in joined:
-                tails.setdefault(part, []).append(joined["kl"])
-        covered += [columns["covered"]] if "covered" in columns else []
+    with ThreadPoolExecutor(_workers()) as pool:
+        numbered = list(enumerate(passages))
+        while numbered:
+            group = _alike(numbered[: forward.passages])
+            numbered = numbered[len(group) :]
+            for columns, (_, passage) in zip(
+                _columns(request, group, forward, progress, reader, writer, pool), group, strict=True
+            ):
+                lengths = [stop - start for start, stop, _ in passage.spans]
+                part_of = np.repeat([part for *_, part in passage.spans], lengths)
+                for part in dict.fromkeys(part for *_, part in passage.spans):
+                    own = {name: column[part_of == part] for name, column in columns.items()}
+                    chunks.append(_chunk(part, own))
+                    if "kl" in own:
+                        tails.setdefault(part, []).append(own["kl"])
+                covered += [columns["covered"]] if "covered" in columns else []
     header = reader.header if reader is not None else None
     return Fidelity(
         name=request.name,
@@ -75,45 +91,57 @@ def measure(
     )
 
 
+def _alike(numbered: Sequence[tuple[int, Passage]]) -> Sequence[tuple[int, Passage]]:
+    """The first passage and those after it that are scored at the same places: they can be read side by side."""
+    first = numbered[0][1]
+    same = [(len(passage.ids), passage.spans) == (len(first.ids), first.spans) for _, passage in numbered]
+    return numbered[: same.index(False) if False in same else len(same)]
+
+
 def _columns(
     request: FidelityRequest,
-    passage: Passage,
+    group: Sequence[tuple[int, Passage]],
     forward: Forward,
     progress: Progress,
     reader: StoreReader | None,
     writer: StoreWriter | None,
-) -> dict[str, Any]:
-    """What is known of each scored token of one passage, by name."""
-    places = np.array(passage.scored)
-    targets = np.array(passage.ids)[places]
-    draw = np.random.default_rng([0, *passage.ids]) if request.noise > 0 else None
-    found: dict[str, list[Any]] = {}
-    at = 0
-    for logits in chain.from_iterable(map(_blocks, forward.logits(passage.ids, (places - 1).tolist()))):
-        if draw is not None:
-            spread = request.noise * logits.std(axis=1, keepdims=True, dtype=np.float64)
-            logits = logits + (spread * draw.standard_normal(logits.shape)).astype(np.float32)
-        logs, nll = log_softmax(logits, targets[at : at + len(logits)])
+    pool: ThreadPoolExecutor,
+) -> list[dict[str, Any]]:
+    """What is known of each scored token of each passage, by name."""
+    places = np.array(group[0][1].scored)
+    targets = np.array([passage.ids for _, passage in group])[:, places]
+    draws = [np.random.default_rng([0, *passage.ids]) for _, passage in group] if request.noise > 0 else []
+
+    def work(block: _Block) -> tuple[int, dict[str, Any], Records | None]:
+        logs, nll = log_softmax(block.logits, block.targets)
         if not np.isfinite(nll).all():
             raise EngineRefused(DAMAGED)
-        at += len(logits)
-        found.setdefault("nll", []).append(nll.astype(np.float64))
-        if writer is not None:
-            writer.add(logs, nll)
-        if reader is not None:
-            compared = reader.compare(logs)
-            found.setdefault("kl", []).append(compared.kl)
-            found.setdefault("same_top", []).append(compared.same_top)
-            found.setdefault("covered", []).append(compared.covered)
-            if compared.nll is not None:
-                found.setdefault("reference_nll", []).append(compared.nll)
-        progress("")
-    return {name: np.concatenate(blocks) for name, blocks in found.items()}
+        found: dict[str, Any] = {"nll": nll.astype(np.float64)}
+        if reader is not None and block.kept is not None:
+            found.update(reader.compare(block.kept, logs))
+        return block.passage, found, writer.kept.pack(logs, nll) if writer is not None else None
 
+    def blocks(found: Sequence[Floats], start: int) -> Iterator[_Block]:
+        rows = max(1, BLOCK // found[0].shape[1])
+        for number, logits in enumerate(found):
+            for at in range(0, len(logits), rows):
+                piece = logits[at : at + rows]
+                if draws:
+                    spread = request.noise * piece.std(axis=1, keepdims=True, dtype=np.float64)
+                    piece = piece + (spread * draws[number].standard_normal(piece.shape)).astype(np.float32)
+                kept = reader.read(group[number][0], len(piece)) if reader is not None else None
+                yield _Block(number, piece, targets[number, start + at : start + at + len(piece)], kept)
 
-def _blocks(logits: Floats) -> Iterator[Floats]:
-    rows = max(1, BLOCK // logits.shape[1])
-    return (logits[at : at + rows] for at in range(0, len(logits), rows))
+    columns: list[list[dict[str, Any]]] = [[] for _ in group]
+    start = 0
+    for logits in forward.logits([passage.ids for _, passage in group], (places - 1).tolist()):
+        for number, found, records in pool.map(work, blocks(logits, start)):
+            columns[number].append(found)
+            if writer is not None and records is not None:
+                writer.add(group[number][0], records)
+            progress("")
+        start += len(logits[0])
+    return [{name: np.concatenate([found[name] for found in one]) for name in one[0]} for one in columns]
 
 
 def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
@@ -128,6 +156,11 @@ def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
         kl=total("kl"),
         same_top=int(columns["same_top"].sum()) if "same_top" in columns else None,
     )
+
+
+def _workers() -> int:
+    """Threads that reduce logits while llama.cpp waits: all cores, as llama-perplexity takes."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _percentiles(values: Doubles) -> dict[str, float]:

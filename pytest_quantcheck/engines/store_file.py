@@ -10,32 +10,48 @@ import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+from typing import Any
 from typing import Self
 
 import numpy as np
 
-from pytest_quantcheck.engines.kept import Compared
 from pytest_quantcheck.engines.kept import Floats
+from pytest_quantcheck.engines.kept import Records
 from pytest_quantcheck.engines.kept import kept_by
 from pytest_quantcheck.fidelity_store import StoreError
 from pytest_quantcheck.fidelity_store import StoreHeader
 from pytest_quantcheck.fidelity_store import header_of
 
 
+class _Places:
+    """Where each passage goes on; passages that are read side by side are taken in turn."""
+
+    def __init__(self, header: StoreHeader, start: int) -> None:
+        self.left = [len(passage.scored) for passage in header.passages]
+        self.crcs = [0] * len(self.left)
+        self._bytes = header.record_bytes
+        self._next = [start + self._bytes * sum(self.left[:number]) for number in range(len(self.left))]
+
+    def take(self, passage: int, count: int) -> int:
+        """The offset of the passage's next ``count`` records, which are its own."""
+        assert count <= self.left[passage], "more positions than the header says"
+        self.left[passage] -= count
+        self._next[passage] += count * self._bytes
+        return self._next[passage] - count * self._bytes
+
+
 class StoreWriter:
     """A store in the making; it gets its name when the block ends well, and otherwise leaves nothing behind.
 
-    :param header: what is to be kept; as many positions as it says must be added, in its order.
+    :param header: what is to be kept; as many positions as it says must be added, those of a passage in their order.
     """
 
     def __init__(self, path: str | Path, header: StoreHeader) -> None:
         self._path = Path(path)
-        self._kept = kept_by(header)
+        self.kept = kept_by(header)
         self._beginning = header.encoded()
         self._bytes = len(self._beginning) + header.file_bytes
-        self._left = [len(passage.scored) for passage in reversed(header.passages)]
-        self._crc = 0
-        self._sums: list[int] = []
+        self._places = _Places(header, len(self._beginning))
 
     def __enter__(self) -> Self:
         try:
@@ -54,8 +70,9 @@ class StoreWriter:
         try:
             with self._file:
                 if error is None:
-                    assert not any(self._left), "positions are missing"
-                    self._write(np.array(self._sums, "<u4").tobytes())
+                    assert not any(self._places.left), "positions are missing"
+                    self._file.seek(0, os.SEEK_END)
+                    self._write(np.array(self._places.crcs, "<u4").tobytes())
                     self._file.flush()
                     os.fsync(self._file.fileno())
                     self._name = self._name or _named(self._file, self._path)
@@ -68,19 +85,15 @@ class StoreWriter:
                 with contextlib.suppress(OSError):
                     self._name.unlink()
 
-    def add(self, logs: Floats, nll: Floats) -> None:
-        """The next positions of one passage. StoreError when the disk is full."""
-        data = self._kept.pack(logs, nll).tobytes()
-        self._crc = zlib.crc32(data, self._crc)
-        self._left[-1] -= len(nll)
+    def add(self, passage: int, records: Records) -> None:
+        """The next positions of one passage, as ``kept`` packs them. StoreError when the disk is full."""
+        data = records.tobytes()
         try:
+            self._file.seek(self._places.take(passage, len(records)))
             self._write(data)
         except OSError as error:
             raise self._failed(error) from None
-        if not self._left[-1]:
-            self._left.pop()
-            self._sums.append(self._crc)
-            self._crc = 0
+        self._places.crcs[passage] = zlib.crc32(data, self._places.crcs[passage])
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
@@ -125,15 +138,13 @@ class StoreReader:
             self.header = header_of(self._file)
             self._kept = kept_by(self.header)
             self._sums = self._read_sums()
-            self._file.seek(self.header.start)
         except OSError as error:
             self.close()
             raise self._cannot(error) from None
         except StoreError as error:
             self.close()
             raise StoreError(f"{path}: {error}") from None
-        self._left = [len(passage.scored) for passage in reversed(self.header.passages)]
-        self._crc = 0
+        self._places = _Places(self.header, self.header.start)
 
     def _cannot(self, error: OSError) -> StoreError:
         return StoreError(f"{self._path}: cannot be read: {error.strerror or error}")
@@ -147,28 +158,33 @@ class StoreReader:
             return []
         count = len(self.header.passages)
         self._file.seek(self.header.file_bytes - 4 * count)
-        return [int(crc) for crc in reversed(np.frombuffer(self._file.read(4 * count), "<u4"))]
+        return [int(crc) for crc in np.frombuffer(self._file.read(4 * count), "<u4")]
 
-    def compare(self, logs: Floats) -> Compared:
-        """The next positions of one passage, as many as ``logs`` has, beside this model's."""
-        size = len(logs) * self.header.record_bytes
+    def read(self, passage: int, count: int) -> Records:
+        """The records of the next positions of one passage."""
+        size = count * self.header.record_bytes
+        places = self._places
         try:
+            self._file.seek(places.take(passage, count))
             data = self._file.read(size)
         except OSError as error:
             raise self._cannot(error) from None
-        self._crc = zlib.crc32(data, self._crc)
-        self._left[-1] -= len(logs)
-        damaged = len(data) != size
-        if not self._left[-1]:
-            self._left.pop()
-            damaged |= bool(self._sums) and self._sums.pop() != self._crc
-            self._crc = 0
-        if damaged:
+        places.crcs[passage] = zlib.crc32(data, places.crcs[passage])
+        ended = self._sums and not places.left[passage]
+        if len(data) != size or (ended and self._sums[passage] != places.crcs[passage]):
             raise StoreError(f"{self._path}: is damaged: its records are not what was written")
+        records: Records = np.frombuffer(data, self._kept.dtype)
+        return records
+
+    def compare(self, records: Records, logs: Floats) -> dict[str, Any]:
+        """These positions beside another model's log-probabilities, by the name of the figure; for any thread."""
         try:
-            found = self._kept.compare(np.frombuffer(data, self._kept.dtype), logs)
+            with np.errstate(all="ignore"):  # whoever wrote the file may have written any number
+                found = self._kept.compare(records, logs)
         except StoreError as error:
             raise StoreError(f"{self._path}: {error}") from None
-        if not (np.isfinite(found.kl).all() and np.isfinite(found.covered).all()):
+        figures = [found.kl, found.covered, *([] if found.nll is None else [found.nll])]
+        if not all(np.isfinite(column).all() for column in figures):
             raise StoreError(f"{self._path}: is damaged: it holds numbers that are no log-probabilities")
-        return found
+        columns = {"kl": found.kl, "same_top": found.same_top, "covered": found.covered}
+        return columns if found.nll is None else {**columns, "reference_nll": found.nll}
