@@ -320,7 +320,8 @@ class Run:
         Inside all other wrappers: JUnit XML is written between the two halves, the terminal's summary after them.
         """
         use = {role.value: RoleUse.of(model.engine).to_payload() for role, model in self._models.items()}
-        use[Role.REFERENCE.value] = self._references.use.to_payload()
+        if self._references.use.loads:
+            use[Role.REFERENCE.value] = self._references.use.to_payload()
         if self.is_worker:
             session.config.workeroutput[USE_KEY] = use  # type: ignore[attr-defined]
             session.config.workeroutput[PINS_KEY] = self.pins.to_payload()  # type: ignore[attr-defined]

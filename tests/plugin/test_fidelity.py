@@ -163,6 +163,8 @@ def test_two_workers_that_want_the_same_store(pytester: pytest.Pytester) -> None
 
 
 def test_one_model_is_loaded_at_a_time(plain: World) -> None:
+    asks_first = SUITE.replace("    found = ", '    quant.chat("Say yes.")\n    found = ')
+    plain.gate.pytester.makepyfile(asks_first)
     plain.run()
 
     loaded: set[str] = set()
@@ -171,7 +173,7 @@ def test_one_model_is_loaded_at_a_time(plain: World) -> None:
         (loaded.add if what == "load" else loaded.discard)(source)
         assert len(loaded) <= 1, events
     assert not loaded
-    assert [source for source, what in events if what == "load"] == ["f16", "old", "new"]
+    assert [source for source, what in events if what == "load"] == ["old", "f16", "old", "new"]
 
 
 def test_another_text_window_or_model_has_a_store_of_its_own(plain: World) -> None:

@@ -16,15 +16,20 @@ from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.fidelity import quant_fidelity
 from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import FidelityRequest
+from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.fidelity import Chunk
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.fidelity import Part
 from pytest_quantcheck.measuring import fidelity_request
+from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Score
 from pytest_quantcheck.records import Status
+from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.verdict import judge
 
 
@@ -44,7 +49,7 @@ def found(
         top = None if kl is None else round(100 - 100 * min(0.5, math.sqrt(kl)))
         chunks.append(Chunk(part, 100, 200.0 + (own or 0.0), reference, own, top))
     usual: dict[str, Any] = {"asked": "a", "prompt": "p", "covered": 1.0, "reference": "f16.gguf"}
-    return Fidelity("stories", tuple(chunks), **{**usual, **more})
+    return Fidelity(more.pop("name", "stories"), tuple(chunks), **{**usual, **more})
 
 
 def seen(*new: Fidelity, old: tuple[Fidelity, ...] = (), check: Any = None) -> CheckInput:
@@ -169,6 +174,20 @@ def test_a_limit_that_both_miss_does_not_hide_what_was_lost() -> None:
     assert score.answer == "regression"
 
 
+def test_a_limit_that_only_the_baseline_misses_does_not_outweigh_what_was_lost() -> None:
+    check = quant_fidelity(kl=0.05)
+    far, near = found(0.2, part="answer"), found(0.001, part="answer")
+    text = found()
+    lost = replace(text, chunks=tuple(replace(chunk, nll=chunk.nll + 5) for chunk in text.chunks))
+    given = seen(lost, near, old=(text, far), check=check)
+    assert given.baseline is not None
+
+    score = check(given)
+
+    assert (given.baseline.scores[0].value, score.answer) == (7 / 8, "regression")
+    assert score.value == 6 / 8
+
+
 @given(st.sampled_from([0.001, 0.01, 0.03, 0.2]), st.sampled_from([0.001, 0.01, 0.03, 0.2]), st.floats(0.0005, 0.3))
 def test_a_regression_always_lowers_the_value(old: float, new: float, limit: float) -> None:
     """Even where the candidate keeps a limit that the baseline misses in another part."""
@@ -284,3 +303,26 @@ def test_what_is_measured_has_a_name() -> None:
     assert fidelity_request([chat], None, 512).conversations == (tuple(chat),)
     assert fidelity_request([chat], None, 512).name == "conversations"
     assert fidelity_request([chat], "chats", 512).name == "chats"
+
+
+def test_the_same_text_is_measured_once_and_kept_once_under_each_name() -> None:
+    asked: list[str] = []
+
+    def measure(request: FidelityRequest) -> Fidelity:
+        asked.append(request.text)
+        return found(name="?", asked="")
+
+    probe = Probe(ScriptedEngine(lambda _: "", fidelity=measure), Role.CANDIDATE, Settings())
+    for run in range(2):
+        probe.begin_run(run)
+        for name in ("one", "one", "two"):
+            probe.fidelity("x", name=name)
+
+    assert asked == ["x"]
+    assert [one.name for one in probe.measured.fidelities] == ["one", "two"]
+    assert all(one.asked for one in probe.measured.fidelities)
+
+
+def test_an_engine_of_a_users_own_may_not_measure() -> None:
+    with pytest.raises(EngineCannot):
+        Probe(ScriptedEngine(lambda _: ""), Role.CANDIDATE, Settings()).fidelity("x")
