@@ -276,9 +276,10 @@ def test_a_store_of_another_vocabulary_or_text_is_refused(
         EngineRefused, match=r"another vocabulary .384 tokens, as many as this model's, but other texts"
     ):
         others.fidelity(FidelityRequest("words", store=store))
-    for changed in (FidelityRequest("words", TEXT + "x", WINDOW), FidelityRequest("words", TEXT, window=32)):
+    for text, window in ((TEXT + "x", WINDOW), (TEXT, 32)):
         with pytest.raises(EngineRefused, match="of another text or window"):
-            reference.fidelity(FidelityRequest("words", changed.text, window=changed.window, store=store))
+            reference.fidelity(FidelityRequest("words", text, window=window, store=store))
+    assert reference.fidelity(FidelityRequest("words", TEXT, window=WINDOW, store=store)).chunks
 
 
 @pytest.mark.parametrize(
@@ -364,24 +365,39 @@ def test_what_is_worked_on_at_a_time_is_small(monkeypatch: pytest.MonkeyPatch, m
     """The text's length plays no part: every array is a block's."""
     from pytest_quantcheck.engines import forward
     from pytest_quantcheck.engines import scoring
+    from pytest_quantcheck.engines.kept import log_softmax
     from pytest_quantcheck.engines.llama import LlamaModel
 
-    sizes = []
-    real = scoring.log_softmax
+    sizes: list[tuple[int, int]] = []
+    signs: list[str] = []
 
     def seen(logits: Any, targets: Any) -> Any:
         sizes.append(logits.shape)
-        return real(logits, targets)
+        return log_softmax(logits, targets)
 
-    monkeypatch.setattr(scoring, "log_softmax", seen)
+    monkeypatch.setattr("pytest_quantcheck.engines.scoring.log_softmax", seen)
     monkeypatch.setattr(scoring, "BLOCK", 3 * ggufs.VOCABULARY)
     monkeypatch.setattr(forward, "MOST_LOGITS", 4 * 4 * 5 * ggufs.VOCABULARY)
-    model = LlamaModel(str(made.file(weights="F32", seed=1)), LoadSettings(context=512), lambda _: None)
+    model = LlamaModel(str(made.file(weights="F32", seed=1)), LoadSettings(context=512), signs.append)
+    signs.clear()
     store = str(tmp_path / "r.store")
     found = [model.fidelity(FidelityRequest("words", TEXT, window=WINDOW, write=store))]
     assert {shape for shape in sizes if shape[0] != 1} <= {(2, ggufs.VOCABULARY), (3, ggufs.VOCABULARY)}
+    # a sign of life after each block: the engine's keeper would end a process that is silent
+    assert len(signs) > len(sizes)
     monkeypatch.undo()
     found.append(model.fidelity(FidelityRequest("words", TEXT, window=WINDOW)))
     nlls = [[chunk.nll for chunk in one.chunks] for one in found]
     # cut otherwise, and yet the same
     assert nlls[0] == pytest.approx(nlls[1], rel=1e-3)
+
+
+def test_only_passages_that_are_scored_alike_are_read_side_by_side() -> None:
+    """A store may hold any passages; those of its own writer's texts are all alike."""
+    from pytest_quantcheck.engines.scoring import _alike
+
+    one, other = Passage((1, 2, 3), ((1, 3, "text"),)), Passage((1, 2, 3), ((2, 3, "text"),))
+    longer = Passage((1, 2, 3, 4), ((1, 3, "text"),))
+    for second in (other, longer):
+        assert _alike([(0, one), (1, one), (2, second), (3, one)]) == [(0, one), (1, one)]
+    assert len(_alike([(0, one), (1, one)])) == 2
