@@ -54,8 +54,7 @@ TINY: Final = _ROOT / "example_suites" / "tiny"
 FILES: Final = ("tiny-f16.gguf", "tiny-q8_0.gguf", "tiny-q4_k_m.gguf", "tiny-q4_0.gguf")
 """The first one is the reference."""
 WINDOW: Final = 512
-_AT_A_TIME: Final = 4
-"""Windows that llama-perplexity reads at once: its batch of 2048 tokens."""
+_LAST_WORDS: Final = ("Final estimate", "Same top p:")
 _HALF_STEP: Final = 16 / 65535 / 2
 _LEAST_RATIO: Final = 1.0
 """Ours must be as fast: the median of the ratios of throughput, all files together."""
@@ -104,19 +103,11 @@ def text_of(chunks: int) -> str:
     return _CONTROL.sub("", "\n".join(parts))
 
 
-def whole_passes(text: str, engine: ProcessEngine) -> str:
-    """The text without its end, so that llama-perplexity can read four windows at a time, as it does.
-
-    A rest of three is cut there into pieces of other lengths, and llama.cpp rounds pieces of another length otherwise:
-    with quantized weights that shows in the fifth digit of a perplexity.
-    """
-    while len(engine.tokenize(text)) // WINDOW % _AT_A_TIME:
-        text = text[:-WINDOW]
-    return text
-
-
 def run_tool(program: Path, model: Path, more: Sequence[str], threads: int, begins: str) -> tuple[str, float, int]:
-    """Its output, the seconds from the line that ``begins`` names to its last result, its peak memory in bytes."""
+    """Its output, the seconds from the line that ``begins`` names to its last result, its peak memory in bytes.
+
+    It prints from a thread of its own, which at times it ends too early: then it is run again.
+    """
     command = [str(program), "-m", str(model), "-c", str(WINDOW), "-t", str(threads), "-ngl", "0", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -126,13 +117,15 @@ def run_tool(program: Path, model: Path, more: Sequence[str], threads: int, begi
         if begins in line:
             start = time.perf_counter()
         last = time.perf_counter()
-        if "Final estimate" in line or "Same top p:" in line:
+        if any(words in line for words in _LAST_WORDS):
             break
     lines += process.stdout.readlines()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or not start:
         raise SystemExit(f"llama-perplexity failed: {' | '.join(lines[-3:])}")
+    if not any(words in line for line in lines for words in _LAST_WORDS):
+        return run_tool(program, model, more, threads, begins)
     return "".join(lines), last - start, usage.ru_maxrss * 1024
 
 
@@ -174,7 +167,7 @@ def measure(folder: Path, repeats: int, chunks: int, threads: int) -> tuple[dict
     program = tools("llama-perplexity") / "llama-perplexity"
     text, store, base = folder / "text.txt", folder / "reference.qclogp", folder / "base.kld"
     engines = {name: ProcessEngine(TINY / "models" / name, LoadSettings(WINDOW, 0, threads=threads)) for name in FILES}
-    words = whole_passes(text_of(chunks), engines[FILES[0]])
+    words = text_of(chunks)
     text.write_text(words, encoding="utf-8")
     plain = ["-f", str(text)]
     with_base = ["--kl-divergence-base", str(base)]

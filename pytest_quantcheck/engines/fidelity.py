@@ -21,6 +21,7 @@ from pytest_quantcheck.engines.forward import Forward
 from pytest_quantcheck.engines.forward import together
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.loading import build_words
+from pytest_quantcheck.engines.passages import end_of_turn
 from pytest_quantcheck.engines.passages import last_turn
 from pytest_quantcheck.engines.passages import text_passage
 from pytest_quantcheck.engines.passages import windows
@@ -98,9 +99,10 @@ class Scorer:
     ) -> tuple[Passage, ...]:
         found = []
         with bounded(self._progress, TEMPLATE):
+            end = end_of_turn(self._vocabulary, template())
             for number, messages in enumerate(request.conversations, 1):
                 try:
-                    found.append(last_turn(self._vocabulary, template(), family, messages))
+                    found.append(last_turn(self._vocabulary, template(), family, end, messages))
                 except EngineRefused as error:
                     raise EngineRefused(f"conversation {number} of {len(request.conversations)}: {error}") from None
         return tuple(found)

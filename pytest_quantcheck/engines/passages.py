@@ -21,6 +21,7 @@ from pytest_quantcheck.thinking import opens_thought
 from pytest_quantcheck.thinking import split
 
 _LEAST_WINDOW: Final = 4
+_MARK: Final = "Lighthouse"
 
 
 def windows(vocabulary: Vocabulary, text: str, window: int) -> tuple[Passage, ...]:
@@ -46,15 +47,31 @@ def text_passage(vocabulary: Vocabulary, ids: Sequence[int]) -> Passage:
     return Passage(tuple(vocabulary.begun(ids)), ((len(ids) // 2 + 1, len(ids), "text"),))
 
 
-def last_turn(vocabulary: Vocabulary, template: ChatTemplate, family: Family, messages: Sequence[Message]) -> Passage:
+def end_of_turn(vocabulary: Vocabulary, template: ChatTemplate) -> list[int]:
+    """The token with which the model ends its turn: the one that the template puts behind earlier turns.
+
+    Where it puts none, the one that the file names; what llama.cpp takes for it when the file is silent (the first of
+    several tokens that its hash table happens to have) may be another. Empty where there is none at all.
+    """
+    asked: Message = {"role": "user", "content": "Hello"}
+    try:
+        text = template.render((asked, {"role": "assistant", "content": _MARK}, asked))
+    except EngineRefused:
+        text = ""
+    behind = vocabulary.tokenize(text.rpartition(_MARK)[2])
+    return [*(token for token in behind if vocabulary.ends(token)), *vocabulary.end_tokens][:1]
+
+
+def last_turn(
+    vocabulary: Vocabulary, template: ChatTemplate, family: Family, end: Sequence[int], messages: Sequence[Message]
+) -> Passage:
     """The conversation up to its last message as the template renders it, then that message as the model writes it.
 
     The thinking switch is on when the message holds a thought and off when it does not: so the model would have been
-    asked. The message's tokens and the one that ends a turn are scored, thought and answer apart. EngineRefused, with
+    asked. The message's tokens and the ``end`` of a turn are scored, thought and answer apart. EngineRefused, with
     what is wrong, for a conversation that cannot be read so.
     """
-    *before, last = messages
-    text = _written(last, family)
+    before, text = messages[:-1], _written(messages[-1], family) if messages else ""
     if not before or not text:
         raise EngineRefused("it takes a message to answer and, as the last one, the assistant's answer, a text")
     thought = any(span.part is Kind.THINKING for span in split(text, family=family).spans)
@@ -77,10 +94,10 @@ def last_turn(vocabulary: Vocabulary, template: ChatTemplate, family: Family, me
     run = Run()
     for token in ids:
         run.add(vocabulary.piece(token), 0.0)
-    end = vocabulary.end_of_turn
-    if end is not None and ids[-1:] != [end]:
-        run.add(b"", 0.0)
-        ids.append(end)
+    if ids[-1:] != list(end):
+        for token in end:
+            run.add(b"", 0.0)
+            ids.append(token)
     raw = run.raw
     kinds = kinds_of_tokens(run, raw, split(raw, family=family, opened=opened))
     spans: list[tuple[int, int, Part]] = []

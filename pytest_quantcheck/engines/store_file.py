@@ -59,8 +59,12 @@ class StoreWriter:
             if free < self._bytes:
                 raise StoreError(f"{self._path}: needs {self._bytes} bytes, the disk has {free} left")
             self._file, self._name = _unnamed(self._path)
+        except OSError as error:
+            raise self._failed(error) from None
+        try:
             self._write(self._beginning)
         except OSError as error:
+            self._discard()
             raise self._failed(error) from None
         return self
 
@@ -68,22 +72,30 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._file:
-                if error is None:
-                    assert not any(self._places.left), "positions are missing"
-                    self._file.seek(0, os.SEEK_END)
-                    self._write(np.array(self._places.crcs, "<u4").tobytes())
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-                    self._name = self._name or _named(self._file, self._path)
-                    os.replace(self._name, self._path)
-                    self._name = None
+            if error is None:
+                self._finish()
         except OSError as failure:
             raise self._failed(failure) from None
         finally:
-            if self._name is not None:
-                with contextlib.suppress(OSError):
-                    self._name.unlink()
+            self._discard()
+
+    def _finish(self) -> None:
+        assert not any(self._places.left), "positions are missing"
+        self._file.seek(0, os.SEEK_END)
+        self._write(np.array(self._places.crcs, "<u4").tobytes())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._name = self._name or _named(self._file, self._path)
+        os.replace(self._name, self._path)
+        self._name = None
+
+    def _discard(self) -> None:
+        """Forget the file, whose last bytes may fail to be written once more."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._name is not None:
+            with contextlib.suppress(OSError):
+                self._name.unlink()
 
     def add(self, passage: int, records: Records) -> None:
         """The next positions of one passage, as ``kept`` packs them. StoreError when the disk is full."""

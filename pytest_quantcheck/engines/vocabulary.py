@@ -43,12 +43,6 @@ class Vocabulary:
         bos = C.llama_vocab_bos(self.handle)
         return [bos] if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) else []
 
-    @property
-    def end_of_turn(self) -> int | None:
-        """The token that ends the assistant's turn; None when there is none."""
-        found = (C.llama_vocab_eot(self.handle), C.llama_vocab_eos(self.handle))
-        return next((token for token in found if token >= 0), None)
-
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""
         return bool(C.llama_vocab_is_eog(self.handle, token))
@@ -61,6 +55,12 @@ class Vocabulary:
             self._piece_buffer = ctypes.create_string_buffer(-size)
             size = C.llama_token_to_piece(self.handle, token, self._piece_buffer, -size, 0, True)
         return self._piece_buffer.raw[: max(size, 0)]
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The tokens that the file names as the end of a turn and of a text, as far as it does."""
+        found = (C.llama_vocab_eot(self.handle), C.llama_vocab_eos(self.handle))
+        return [token for token in found if token >= 0]
 
     @property
     def bos(self) -> str:
