@@ -95,18 +95,19 @@ class References:
                 header = self._write(reference, request, path, engine)
         else:
             path, header = self._given_store(reference, request)
-        found = self._measure(engine, request, path)
-        if other := self._other_build(engine, header):
-            if reference.kind != "model":
-                raise EngineRefused(f"{path.name}: {other}; {_ANEW}")
+        measure = replace(request, store=str(path))
+        try:
+            found = engine.fidelity(measure)
+            if other := self._other_build(engine, header):
+                raise StoreError(f"{path.name}: {other}; {_ANEW}")
+        except EngineRefused as error:
+            # the engine's process tells of a damaged store by its name only
+            if reference.kind != "model" or path.name not in str(error):
+                raise
             header = self._write(reference, request, path, engine)
-            found = self._measure(engine, request, path)
+            found = engine.fidelity(measure)
         mine = engine.card().fingerprint
         return replace(found, itself=bool(mine) and mine == header.reference_fingerprint)
-
-    @staticmethod
-    def _measure(engine: Engine, request: FidelityRequest, path: Path) -> Fidelity:
-        return engine.fidelity(replace(request, store=str(path)))
 
     @staticmethod
     def _other_build(engine: Engine, header: StoreHeader) -> str:

@@ -16,7 +16,7 @@ from tests.plugin.conftest import Outcome
 _CONFTEST = """
 import json, os, pathlib
 from dataclasses import replace
-from pytest_quantcheck import EngineDied, Fidelity, ScriptedEngine
+from pytest_quantcheck import EngineDied, EngineRefused, Fidelity, ScriptedEngine
 from pytest_quantcheck.fidelity import Chunk
 from pytest_quantcheck.fidelity_store import Passage, StoreHeader, read_store_header, request_digest
 
@@ -61,6 +61,8 @@ def pytest_quantcheck_engine(role, source):
         if request.write:
             store(request.write, request, source, WORLD.get("build", "b1"))
         header = read_store_header(request.store) if request.store else None
+        if header and pathlib.Path(request.store).read_bytes()[-1:] == b"x":
+            raise EngineRefused(f"{request.store}: is damaged: its records are not what was written")
         kl = abs(WORLD["kl"][source] - WORLD["kl"].get(header.reference_fingerprint, 0)) if header else None
         unit = [(1 + 0.1 * (-1) ** n) for n in range(WORLD.get("units", 40))]
         chunks = tuple(
@@ -189,14 +191,18 @@ def test_another_text_window_or_model_has_a_store_of_its_own(plain: World) -> No
     assert len(plain.stores()) == 5
 
 
-@pytest.mark.parametrize("how", ["build", "damaged"])
+@pytest.mark.parametrize("how", ["build", "damaged", "records"])
 def test_a_store_that_is_stale_or_damaged_is_made_anew(plain: World, how: str) -> None:
     plain.run()
     assert plain.loads("f16") == 1
     if how == "damaged":
         plain.stores()[0].write_bytes(b"qc-logp\nand nothing more")
-    else:
+    elif how == "build":
         plain.set(build="b2")
+    else:
+        with plain.stores()[0].open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"x")
 
     done = plain.run()
 
