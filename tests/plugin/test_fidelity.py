@@ -344,6 +344,15 @@ def test_figures_under_other_conditions_are_unfair_and_not_lost(plain: World) ->
     assert allowed.kind == "regression"
 
 
+def test_a_regression_of_figures_is_no_flip_of_a_sample(plain: World) -> None:
+    plain.set(new=0.1)
+
+    done = plain.run("--quant-gate=session")
+
+    assert (done.result.ret, done.kind) == (1, "regression")
+    assert done.report["verdict"]["samples"] is None
+
+
 def test_each_side_may_have_its_own_reference(plain: World) -> None:
     plain.set(kl={"other": 0.001})
 
