@@ -20,7 +20,7 @@ from pytest_quantcheck.fidelity_rules import compare_same_top
 from pytest_quantcheck.fidelity_rules import mean_kl
 from pytest_quantcheck.text import plural
 
-_MOST_DIGITS: Final = 6
+_MOST_DIGITS: Final = 7
 
 
 def label(found: Fidelity, part: Part) -> str:
@@ -43,7 +43,9 @@ def _with_half(value: float, half: float) -> str:
     """As many digits as half the interval has two."""
     if not 0 < half < math.inf or not math.isfinite(value):
         return f"{value:.4g}" if half else f"{value:.4g} ± 0"
-    digits = min(_MOST_DIGITS, max(0, 1 - math.floor(math.log10(half))))
+    digits = max(0, 1 - math.floor(math.log10(half)))
+    if digits > _MOST_DIGITS:
+        return f"{value:.3g} ± {half:.2g}"
     return f"{value:.{digits}f} ± {half:.{digits}f}"
 
 
