@@ -28,9 +28,11 @@ from pytest_quantcheck.fidelity_store import request_digest
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import short
 
 _LEAST_WINDOW: Final = 8
+_SHOWN_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +217,11 @@ def fidelity_request(text: str | Path | Sequence[Sequence[Message]], name: str |
     except MarkerError as error:
         raise MarkerError(f"quant.fidelity: {error}") from None
     if isinstance(text, Path):
-        return FidelityRequest(name or text.name, _read(text), window=window)
+        return FidelityRequest(one_line(name or text.name, _SHOWN_NAME), _read(text), window=window)
     if isinstance(text, str):
         if not text.strip():
             raise MarkerError("quant.fidelity: the text is empty")
-        return FidelityRequest(name or "text", text, window=window)
+        return FidelityRequest(one_line(name or "text", _SHOWN_NAME), text, window=window)
     if not isinstance(text, list | tuple) or not text:
         raise MarkerError(f"quant.fidelity: {short(text)} is no text, no path and no list of conversations")
     for number, conversation in enumerate(text, 1):
@@ -227,7 +229,9 @@ def fidelity_request(text: str | Path | Sequence[Sequence[Message]], name: str |
             raise MarkerError(f"quant.fidelity: conversation {number} is no list of messages: {short(conversation)}")
         if not conversation or conversation[-1].get("role") != "assistant":
             raise MarkerError(f"quant.fidelity: the last message of conversation {number} is not the assistant's")
-    return FidelityRequest(name or "conversations", conversations=tuple(map(tuple, text)), window=window)
+    return FidelityRequest(
+        one_line(name or "conversations", _SHOWN_NAME), conversations=tuple(map(tuple, text)), window=window
+    )
 
 
 def _read(path: Path) -> str:

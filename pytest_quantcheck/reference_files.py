@@ -18,10 +18,13 @@ from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
+from pytest_quantcheck.text import one_line
 
 Option = Literal["reference", "baseline_reference"]
 
 _UNQUANTIZED: Final = {"F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64"}
+SHOWN_NAME: Final = 80
+"""Characters of a file name that a store tells."""
 _ONE_MODEL: Final = ("architecture", "vocabulary")
 
 
@@ -68,7 +71,7 @@ def open_reference(option: str, source: str, read_card: Callable[[], ModelCard])
     """
     named = cast(Option, option)
     if stores := stores_of(source):
-        models = dict.fromkeys(read_store_header(path).reference for path in stores)
+        models = dict.fromkeys(one_line(read_store_header(path).reference, SHOWN_NAME) for path in stores)
         kind: Literal["store", "folder"] = "folder" if Path(source).expanduser().is_dir() else "store"
         return Reference(named, source, kind, models=tuple(models))
     if Path(source).expanduser().is_dir():

@@ -24,6 +24,7 @@ from pytest_quantcheck.fidelity_store import request_digest
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.reference_files import SHOWN_NAME
 from pytest_quantcheck.reference_files import Reference
 from pytest_quantcheck.reference_files import WrongReference
 from pytest_quantcheck.reference_files import open_reference
@@ -32,6 +33,7 @@ from pytest_quantcheck.reference_files import stores_of
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
 
 _ENDING: Final = ".logp"
 _ANEW: Final = "give the unquantized GGUF as --quant-reference to make it anew"
@@ -107,7 +109,9 @@ class References:
             header = self._write(reference, request, path, engine)
             found = engine.fidelity(measure)
         mine = engine.card().fingerprint
-        return replace(found, itself=bool(mine) and mine == header.reference_fingerprint)
+        itself = bool(mine) and mine == header.reference_fingerprint
+        # what a store says of itself is foreign text
+        return replace(found, itself=itself, reference=one_line(header.reference, SHOWN_NAME))
 
     @staticmethod
     def _other_build(engine: Engine, header: StoreHeader) -> str:

@@ -303,6 +303,7 @@ def test_what_is_measured_has_a_name() -> None:
     assert fidelity_request([chat], None, 512).conversations == (tuple(chat),)
     assert fidelity_request([chat], None, 512).name == "conversations"
     assert fidelity_request([chat], "chats", 512).name == "chats"
+    assert fidelity_request("x", "a\n\x1b[31mb", 512).name == "a \\x1b[31mb"
 
 
 def test_the_same_text_is_measured_once_and_kept_once_under_each_name() -> None:
