@@ -46,7 +46,7 @@ class Reference:
     @property
     def name(self) -> str:
         """The file's name, or the folder's."""
-        return self.card.file_name if self.card is not None else Path(self.source).name
+        return self.card.file_name if self.card is not None else Path(self.source).name or self.source
 
     @property
     def words(self) -> str:

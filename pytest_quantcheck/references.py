@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -188,6 +189,7 @@ class References:
         finally:
             other.close()
             self.use = self.use.plus(RoleUse.of(other))
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
         self._headers.pop(path, None)
         return self._header(path)
