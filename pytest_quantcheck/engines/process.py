@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 from typing import Any
@@ -133,7 +134,9 @@ class ProcessEngine:
 
     def fidelity(self, request: FidelityRequest) -> Fidelity:
         """The log-likelihood of a text or of given answers, and the divergence from a reference."""
-        return Fidelity.from_payload(self._ask("fidelity", _payload(request)))
+        # absolute: the process keeps the directory in which it was started
+        here = replace(request, store=_absolute(request.store), write=_absolute(request.write))
+        return Fidelity.from_payload(self._ask("fidelity", _payload(here)))
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""
@@ -289,6 +292,10 @@ class ProcessEngine:
         self._errors.seek(max(self._errors_read, end - _TAIL_BYTES))
         lines = self._errors.read().decode("utf-8", "replace").splitlines()
         return one_line(" | ".join([line.strip() for line in lines if line.strip()][-3:])) or "none"
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _payload(request: Record) -> Payload:

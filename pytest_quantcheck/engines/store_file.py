@@ -86,6 +86,7 @@ class StoreWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._name = self._name or _named(self._file, self._path)
+        self._file.close()  # Windows renames no open file
         os.replace(self._name, self._path)
         self._name = None
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -241,18 +242,20 @@ def test_llama_perplexity_s_file_is_a_store_too(tmp_path: Path, size: int) -> No
 
 
 def test_what_lies_at_llama_perplexity_s_floor_is_left_out(tmp_path: Path) -> None:
-    logits = np.zeros((3, SIZE), np.float32)
-    logits[:, 5] = -40.0
+    """Thousands of tokens that were raised to the floor would weigh something together."""
+    size = 4001
+    logits = np.full((3, size), -40.0, np.float32)
+    logits[:, 5] = 0.0
     reference = log_softmax(logits, np.zeros(3, np.int64))[0]
     path = tmp_path / "base.kld"
-    write_base(path, reference)
-    other = log_softmax(np.zeros((3, SIZE), np.float32), np.zeros(3, np.int64))[0]
+    write_base(path, reference, size=size)
+    other = log_softmax(np.zeros((3, size), np.float32), np.zeros(3, np.int64))[0]
 
     found = read(path, other)
-    assert found["kl"] == pytest.approx(np.log(12 / 11), abs=1e-3)
-    assert found["covered"] == pytest.approx(1.0, abs=1e-3)
+    assert found["kl"] == pytest.approx(np.log(size), abs=1e-4)
+    assert found["covered"] == pytest.approx(1.0, abs=1e-6)
     with pytest.raises(NotImplementedError):
-        SixteenBits(SIZE).pack(reference, reference[:, 0])
+        SixteenBits(size).pack(reference, reference[:, 0])
 
 
 # --- files that are none ----------------------------------------------------------------------------------------------
@@ -262,26 +265,23 @@ def whole_read(path: Path) -> None:
     read(path, random_logs(2)[0])
 
 
-@given(st.data())
-@no_limits
-def test_a_store_that_was_tampered_with_is_refused_in_one_line(tmp_path: Path, data: st.DataObject) -> None:
-    path = tmp_path / "a.store"
-    write(path)
-    good = path.read_bytes()
-    how = data.draw(st.sampled_from(["flip", "cut", "longer"]))
-    if how == "flip":
-        at = data.draw(st.integers(0, len(good) - 1))
-        bad = good[:at] + bytes([good[at] ^ data.draw(st.integers(1, 255))]) + good[at + 1 :]
-    elif how == "cut":
-        bad = good[: data.draw(st.integers(0, len(good) - 1))]
-    else:
-        bad = good + data.draw(st.binary(min_size=1, max_size=20))
-    path.write_bytes(bad)
+def tampered(good: bytes) -> Iterator[bytes]:
+    """Every byte another one, every length, and longer."""
+    for at in range(len(good)):
+        yield good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
+        yield good[:at]
+    yield good + b"\0"
 
-    with pytest.raises(StoreError) as refused:
-        whole_read(path)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
+
+def test_a_store_that_was_tampered_with_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.store"
+    write(path, replace(HEADER, kept=4))
+    for bad in tampered(path.read_bytes()):
+        path.write_bytes(bad)
+        with pytest.raises(StoreError) as refused:
+            whole_read(path)
+        assert str(path) in str(refused.value)
+        assert "\n" not in str(refused.value)
 
 
 def with_header(data: bytes, rest: bytes = b"") -> bytes:
