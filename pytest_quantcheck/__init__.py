@@ -26,6 +26,7 @@ from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.scripted import ScriptedEngine
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.items import quant_items
 from pytest_quantcheck.memory import Buffers
 from pytest_quantcheck.memory import Memory
@@ -56,6 +57,7 @@ __all__ = [
     "EngineError",
     "EngineHung",
     "EngineRefused",
+    "Fidelity",
     "GrammarCost",
     "Memory",
     "MemoryRequest",

@@ -149,6 +149,7 @@ def prompts_alike(pairs: Sequence[Pair]) -> bool | None:
             *zip(baseline.replies, candidate.replies, strict=False),
             *zip(baseline.choices, candidate.choices, strict=False),
             *zip(baseline.embeddings, candidate.embeddings, strict=False),
+            *zip(baseline.fidelities, candidate.fidelities, strict=False),
         ]
         for old, new in questions:
             if not (old.asked and old.asked == new.asked and old.prompt and old.prompt == new.prompt):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import Any
 from typing import Literal
 
@@ -51,7 +53,66 @@ class Fidelity(Record):
     covered: float | None = None
     reference: str = ""
     reference_fingerprint: str = ""
+    itself: bool = False
+    """Whether the reference has the same content as the measured file: there is nothing to lose then."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What was scored: 'text', or of conversations 'thought' and 'answer' as far as there were any."""
+        return tuple(dict.fromkeys(chunk.part for chunk in self.chunks))
+
+    def only(self, part: Part) -> Fidelity:
+        """The same of one part: ``found.only("answer").kl``."""
+        tail: dict[str, dict[str, float]] = {name: values for name, values in self.kl_tail.items() if name == part}
+        return replace(self, chunks=tuple(chunk for chunk in self.chunks if chunk.part == part), kl_tail=tail)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were scored."""
+        return sum(chunk.tokens for chunk in self.chunks)
+
+    @property
+    def perplexity(self) -> float | None:
+        """Euler's number to the mean negative log-likelihood of a token; None without a token."""
+        return _exp(self._mean("nll"))
+
+    @property
+    def reference_perplexity(self) -> float | None:
+        """The reference's own perplexity on the same tokens; None without a reference."""
+        return _exp(self._mean("reference_nll"))
+
+    @property
+    def perplexity_ratio(self) -> float | None:
+        """Perplexity over the reference's; None without a reference."""
+        mine, reference = self._mean("nll"), self._mean("reference_nll")
+        return None if mine is None or reference is None else _exp(mine - reference)
+
+    @property
+    def kl(self) -> float | None:
+        """Mean KL divergence of a token's probabilities, reference||file, in nats; None without a reference."""
+        return self._mean("kl")
+
+    @property
+    def same_top(self) -> float | None:
+        """Share of the tokens, 0 to 1, whose likeliest next token is the reference's; None without a reference."""
+        return self._mean("same_top")
+
+    def _mean(self, name: str) -> float | None:
+        sums = [getattr(chunk, name) for chunk in self.chunks]
+        return None if not self.tokens or None in sums else sum(sums) / self.tokens
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:
         return {"chunks": lambda chunks: tuple(Chunk.from_payload(chunk) for chunk in chunks)}
+
+
+def exponential(logarithm: float) -> float:
+    """The exponential, infinite where it would overflow: a perplexity from a mean negative log-likelihood."""
+    try:
+        return math.exp(logarithm)
+    except OverflowError:
+        return math.inf
+
+
+def _exp(logarithm: float | None) -> float | None:
+    return None if logarithm is None else exponential(logarithm)

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> Engine | None:
     """Make the engine that plays ``role``; it must not load anything yet.
 
-    Called once a role and process, before the first test.
+    Called once a role and process, before the first test; for the reference whenever its card is read or it has to run,
+    which is while no other model is loaded.
 
     :param config: the pytest config.
-    :param role: baseline or candidate.
-    :param source: the value of ``--quant-baseline`` or ``--quant-model``.
+    :param role: baseline, candidate or reference.
+    :param source: the value of ``--quant-baseline``, ``--quant-model``, ``--quant-reference`` or
+        ``--quant-baseline-reference``.
     :return: an engine, or None to let the next implementation decide; the last one runs llama.cpp on a GGUF file.
     """

@@ -29,6 +29,8 @@ from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.reference_files import Reference
+from pytest_quantcheck.reference_files import reference_differences
 from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import Kind
@@ -95,6 +97,8 @@ class Ledger:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.cards: dict[Role, ModelCard] = {}
+        self.references: tuple[Reference, ...] = ()
+        """What the options name as unquantized weights: the candidate's first, then the baseline's own if any."""
         self.pins = Pins()
         self.renderings: tuple[Renderings, ...] = ()
         """What the baseline's and the candidate's templates make of a few conversations, where they differ."""
@@ -186,7 +190,7 @@ class Ledger:
             same_content=self.same_content(),
             allowed=self.settings.allow,
             renderings=self.renderings,
-            more=self.companions,
+            more=[*self.companions, *reference_differences(self.references)],
         )
 
     def end(self, exit_status: int) -> tuple[EndKind, SessionVerdict | None]:

@@ -22,6 +22,7 @@ from pytest_quantcheck.checks.choice import quant_choice
 from pytest_quantcheck.checks.code import quant_code
 from pytest_quantcheck.checks.constraint.marker import quant_constraint
 from pytest_quantcheck.checks.embeddings import quant_embed
+from pytest_quantcheck.checks.fidelity import quant_fidelity
 from pytest_quantcheck.checks.ifeval.marker import quant_ifeval
 from pytest_quantcheck.checks.memory import quant_memory
 from pytest_quantcheck.checks.recall import quant_recall
@@ -79,6 +80,12 @@ _CHECKS: Final = (
     Marker("quant_choice", "choice", quant_choice, "the model finds the right one of given answers the likeliest"),
     Marker(
         "quant_embed", "embed", quant_embed, "texts have the vectors that they had on the baseline, in the same order"
+    ),
+    Marker(
+        "quant_fidelity",
+        "fidelity",
+        quant_fidelity,
+        "texts are as likely, and probabilities as near to the unquantized weights, as on the baseline",
     ),
     Marker("quant_code", "code", quant_code, "the answer's Python code passes these cases, run in a sandbox"),
     Marker("quant_budget", "budget", quant_budget, "every answer stays within these tokens and seconds"),

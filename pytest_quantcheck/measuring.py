@@ -6,9 +6,13 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from typing import Final
 
 from pytest_quantcheck.benches import Duel
+from pytest_quantcheck.checks.base import MarkerError
+from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import BenchRequest
@@ -21,9 +25,15 @@ from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.fidelity_store import request_digest
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
+from pytest_quantcheck.text import short
+
+_LEAST_WINDOW: Final = 8
+_SHOWN_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,40 @@ class Measuring:
         self._found["embeddings"].append(found)
         return found
 
+    def fidelity(
+        self,
+        text: str | Path | Sequence[Sequence[Message]],
+        *,
+        name: str | None = None,
+        window: int = 512,
+    ) -> Fidelity:
+        """How surprised the model is by a text: perplexity and, with ``--quant-reference``, KL divergence from it.
+
+        :param text: a plain text; a `Path` to one (UTF-8); or conversations, each a list of OpenAI-style messages whose
+            last one is the assistant's. Of a conversation only that last message is scored, in the model's own chat
+            template, thoughts (``reasoning_content``) and answer apart.
+        :param name: what the reports call it.
+        :param window: tokens of context in each chunk of a text; the second half of each is scored.
+        :raises MarkerError: when the text cannot be meant: the test itself is wrong.
+        """
+        __tracebackhide__ = True
+        request = fidelity_request(text, name, window)
+        asked = request_digest(request)
+
+        def ask() -> Fidelity:
+            if asked not in self._answers:
+                measure = self._able("fidelity")
+                if self._others.fidelity is not None:
+                    measure = self._others.fidelity
+                self._answers[asked] = measure(request)
+            measured: Fidelity = self._answers[asked]
+            return replace(measured, name=request.name, asked=asked)
+
+        found: Fidelity = self._guard(ask)
+        if found not in self._found["fidelities"]:
+            self._found["fidelities"].append(found)
+        return found
+
     def bench(self, request: BenchRequest | None = None) -> Bench:
         """Measure prefill and decode speed with fixed token counts; once, however often the test runs."""
         request = request or BenchRequest()
@@ -176,6 +220,46 @@ class Measuring:
         except EngineError as error:
             self._error = error
             raise
+
+
+def fidelity_request(text: str | Path | Sequence[Sequence[Message]], name: str | None, window: int) -> FidelityRequest:
+    """What `Measuring.fidelity` asks of the engine; MarkerError when it cannot be meant."""
+    __tracebackhide__ = True
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise MarkerError(f"quant.fidelity: name={short(name)}; allowed: a text, not empty")
+    try:
+        checked_count("window", window, least=_LEAST_WINDOW)
+    except MarkerError as error:
+        raise MarkerError(f"quant.fidelity: {error}") from None
+    if isinstance(text, Path):
+        return FidelityRequest(one_line(name or text.name, _SHOWN_NAME), _read(text), window=window)
+    if isinstance(text, str):
+        if not text.strip():
+            raise MarkerError("quant.fidelity: the text is empty")
+        return FidelityRequest(one_line(name or "text", _SHOWN_NAME), text, window=window)
+    if not isinstance(text, list | tuple) or not text:
+        raise MarkerError(f"quant.fidelity: {short(text)} is no text, no path and no list of conversations")
+    for number, conversation in enumerate(text, 1):
+        if not isinstance(conversation, list | tuple) or not all(isinstance(turn, dict) for turn in conversation):
+            raise MarkerError(f"quant.fidelity: conversation {number} is no list of messages: {short(conversation)}")
+        if not conversation or conversation[-1].get("role") != "assistant":
+            raise MarkerError(f"quant.fidelity: the last message of conversation {number} is not the assistant's")
+    return FidelityRequest(
+        one_line(name or "conversations", _SHOWN_NAME), conversations=tuple(map(tuple, text)), window=window
+    )
+
+
+def _read(path: Path) -> str:
+    __tracebackhide__ = True
+    try:
+        said = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MarkerError(f"quant.fidelity: {path}: no UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise MarkerError(f"quant.fidelity: {path}: cannot be read: {error.strerror or error}") from None
+    if not said.strip():
+        raise MarkerError(f"quant.fidelity: {path}: the text is empty")
+    return said
 
 
 def turns(messages: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:

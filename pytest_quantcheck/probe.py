@@ -46,6 +46,7 @@ class Probe(Measuring):
         reply = quant.complete("Once upon a time", max_tokens=32)
         choice = quant.choose("What is the capital of Peru?", ["Lima", "Quito", "La Paz"])
         found = quant.embed(["A cat sleeps.", "Rates rise."], queries=["Which animal rests?"])
+        found = quant.fidelity(Path("text.txt"))
 
     Answers are greedy unless ``temperature`` is given, so the same question is never worth asking twice. With
     ``--quant-samples=K`` the whole test runs K times, and answers are drawn as the model's file recommends.

@@ -259,7 +259,17 @@ class Observation(Record):
     @property
     def asked(self) -> bool:
         """Whether the test asked the model about anything but its speed and its memory."""
-        return bool(self.replies or self.choices or self.embeddings or self.fidelities)
+        return self.spoke or bool(self.fidelities)
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the model gave answers, and not only figures."""
+        return bool(self.replies or self.choices or self.embeddings)
+
+    @property
+    def compared_figures(self) -> bool:
+        """Whether some check compared measured figures with the baseline's."""
+        return any(score.answer for score in self.scores)
 
     @property
     def replies_by_run(self) -> tuple[tuple[Reply, ...], ...]:

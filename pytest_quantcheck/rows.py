@@ -138,6 +138,13 @@ FILE_ROWS: Final = (
         "`general.base_model.*`",
         "The files say that they were made from different models or versions.",
     ),
+    Row(
+        "reference",
+        "informs",
+        (),
+        "`--quant-reference` and `--quant-baseline-reference`",
+        "Each side's KL divergence is from its own unquantized weights: what rounding cost each, not which is better.",
+    ),
     Row("same content", "informs", (), "all bytes of both files", "An A/A run: every difference is chance."),
     Row(
         "projector",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,8 @@ from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Word
+from pytest_quantcheck.reference_files import WrongReference
+from pytest_quantcheck.references import References
 from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.reports import github
@@ -89,6 +94,13 @@ class Run:
         self._outputs = Outputs(self.ledger, os.environ)
         self._internal_error = False
         self._repeats: Repeats | None = None
+        self._scratch: Path | None = None  # for stores, where pytest keeps no cache
+        self._references = References(
+            settings,
+            self._store_folder,
+            lambda source: self._engine(Role.REFERENCE, source),
+            lambda: self.pins.template,
+        )
         self.again: Repeats | None = None
         """How the next test is asked again; None in the first round."""
 
@@ -113,9 +125,7 @@ class Run:
     def model(self, role: Role) -> ModelUnderTest:
         """The model of a role; made once, loaded by its first request."""
         if role not in self._models:
-            engine = self._config.hook.pytest_quantcheck_engine(
-                config=self._config, role=role, source=self._settings.source(role)
-            )
+            engine = self._engine(role, self._settings.source(role))
             kind = self._config.getoption("quant_sabotage", None)
             if kind is not None and role is Role.CANDIDATE:
                 from pytest_quantcheck.sabotage import Saboteur
@@ -123,6 +133,20 @@ class Run:
                 engine = Saboteur(engine, kind)
             self._models[role] = ModelUnderTest(role, engine)
         return self._models[role]
+
+    def _engine(self, role: Role, source: str) -> Engine:
+        engine: Engine = self._config.hook.pytest_quantcheck_engine(config=self._config, role=role, source=source)
+        return engine
+
+    def _store_folder(self) -> Path:
+        """Where the log-probabilities of references are kept: for later runs, unless pytest keeps nothing."""
+        if self._settings.reference_store is not None:
+            return self._settings.reference_store
+        if self._config.pluginmanager.hasplugin("cacheprovider") and self._config.cache is not None:
+            return self._config.cache.mkdir("quantcheck-references")
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="quantcheck-"))
+        return self._scratch
 
     @property
     def pins(self) -> Pins:
@@ -155,9 +179,14 @@ class Run:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
-        given = (self._settings, self.pins, trial.repeats, forced, OtherModels())
+        given = (self._settings, self.pins, trial.repeats, forced, self._others(model))
         trial.probe = probe = Probe(model.engine, model.role, *given, folder=item.path.parent)
         return probe
+
+    def _others(self, model: ModelUnderTest) -> OtherModels:
+        if model.role not in self._references.given():
+            return OtherModels()
+        return OtherModels(fidelity=partial(self._references.fidelity, model.role, model.engine))
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------
 
@@ -171,6 +200,10 @@ class Run:
                 self.ledger.cards[role] = self.model(role).card
             except EngineRefused as error:
                 raise self._refused("model" if role is Role.CANDIDATE else "baseline", str(error)) from None
+        try:
+            self.ledger.references = self._references.check(self.ledger.cards)
+        except WrongReference as error:
+            raise self._refused(error.option, str(error)) from None
         self.ledger.pins = self.pins
         try:
             told = named_differences(self._settings, self.ledger.cards)
@@ -298,6 +331,8 @@ class Run:
         Inside all other wrappers: JUnit XML is written between the two halves, the terminal's summary after them.
         """
         use = {role.value: RoleUse.of(model.engine).to_payload() for role, model in self._models.items()}
+        if self._references.use.loads:
+            use[Role.REFERENCE.value] = self._references.use.to_payload()
         if self.is_worker:
             session.config.workeroutput[USE_KEY] = use  # type: ignore[attr-defined]
             session.config.workeroutput[PINS_KEY] = self.pins.to_payload()  # type: ignore[attr-defined]
@@ -310,6 +345,8 @@ class Run:
         finally:
             for model in self._models.values():
                 model.engine.close()
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
             if not self.is_worker and not only_looks(session.config):
                 self._end(session)
 

@@ -18,9 +18,11 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
@@ -130,6 +132,13 @@ class Saboteur:
         """The vectors, spoilt; they have no template, budget or thinking."""
         found: Embeddings = self._measured(self._engine.embed, request, "packed")
         return found
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """The figures under noise; nothing else spoils them, since the model answers nothing: it reads given tokens."""
+        if self._kind != "noise":
+            return self._engine.fidelity(request)
+        self._changed += 1
+        return self._engine.fidelity(replace(request, noise=_NOISE))
 
     def _measured(self, ask: Callable[[Any], Any], request: ChoiceRequest | EmbeddingRequest, figures: str) -> Any:
         """What the engine measures, under noise or with its figures in other places."""

@@ -17,10 +17,12 @@ from pytest_quantcheck.records import Word
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.statistics import Rule
+from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import plural as _plural
 from pytest_quantcheck.text import points
 from pytest_quantcheck.verdict import Result
 
+_SHOWN_REASON = 400
 _COMPARE = "add --quant-baseline=FILE.gguf to see what this file lost against another"
 
 
@@ -45,19 +47,29 @@ class Facts:
     instruments: tuple[Instrument, ...] = ()
 
     @property
-    def undecided(self) -> bool:
-        """Whether some figures were measured and nobody can tell what they say."""
-        return any(one.answer == "cannot-tell" for one in self.instruments)
+    def undecided(self) -> Instrument | None:
+        """The first figures of which nobody can tell what they say."""
+        return next((one for one in self.instruments if one.answer == "cannot-tell"), None)
+
+    @property
+    def fair(self) -> tuple[Result, ...]:
+        """The results without those that compared figures which must not be compared."""
+        wrong = {check for check, kind in CHECKS.items() if self.blocked(kind)}
+        return tuple(
+            result
+            for result in self.results
+            if not any(score.answer and score.check in wrong for score in result.candidate.scores)
+        )
 
     @property
     def lost(self) -> int:
         """Requirements that the candidate lost."""
-        return sum(r.verdict.word is Word.REGRESSED and r.verdict.outcome == "failed" for r in self.results)
+        return sum(r.verdict.word is Word.REGRESSED and r.verdict.outcome == "failed" for r in self.fair)
 
     @property
     def starved(self) -> int:
         """Tests in which the candidate gave no answer within the budget, and that fails the run."""
-        return sum(result.verdict.budget and result.verdict.outcome == "failed" for result in self.results)
+        return sum(result.verdict.budget and result.verdict.outcome == "failed" for result in self.fair)
 
     @property
     def crashed(self) -> int:
@@ -67,7 +79,7 @@ class Facts:
     @property
     def alone(self) -> int:
         """Tests that failed with nothing to compare, or by their own fault."""
-        return sum(result.verdict.outcome == "failed" for result in self.results) - self.lost - self.starved
+        return sum(result.verdict.outcome == "failed" for result in self.fair) - self.lost - self.starved
 
     @property
     def regression(self) -> bool:
@@ -83,9 +95,9 @@ class Facts:
     def comparable(self) -> bool:
         """Whether any pair was compared.
 
-        A speed test asks nothing; it must not make a run green in which no answer could be scored.
+        A test that only measures gives no answer; it must not make a run green in which no answer could be scored.
         """
-        asking = [result for result in self.results if result.candidate.asked] or self.results
+        asking = [result for result in self.results if result.candidate.spoke] or self.results
         return any(result.verdict.word not in (Word.UNSCORED, Word.UNPAIRED) for result in asking)
 
     def blocked(self, kind: str) -> tuple[Difference, ...]:
@@ -134,8 +146,11 @@ def _no_regression(facts: Facts) -> str:
 
 
 def _cannot_tell(facts: Facts) -> str:
-    assert facts.samples is not None
+    if facts.samples is None:
+        return f"CANNOT TELL: {_requirements(facts)}"
     every = facts.samples.everything
+    if facts.samples.answer != "cannot-tell":
+        return f"CANNOT TELL: {_figures(every, facts.samples.rule)}{_kept(facts)}"
     why = every.why or "too few samples to call that a loss or to rule one out"
     return f"CANNOT TELL: {_figures(every, facts.samples.rule)}: {why}{_kept(facts)}"
 
@@ -220,7 +235,8 @@ def _requirements(facts: Facts) -> str:
 def reach(facts: Facts) -> str:
     """What so many samples (requirements, where there are no samples) could have shown at all."""
     if facts.samples is None:
-        count = sum(r.verdict.word not in (Word.UNSCORED, Word.UNPAIRED) for r in facts.requirements)
+        asking = [result for result in facts.requirements if not result.candidate.compared_figures]
+        count = sum(result.verdict.word not in (Word.UNSCORED, Word.UNPAIRED) for result in asking)
         return f"What these tests do not ask they cannot tell. {sight(count, facts.rule)}" if count else ""
     every = facts.samples.everything
     if every.runs > 1:
@@ -268,8 +284,10 @@ def next_step(kind: str, facts: Facts) -> str:
         return _COMPARE
     if kind == "nothing-compared":
         return _why_none(facts)
-    if kind == "cannot-tell":
+    if facts.samples is not None and facts.samples.answer == "cannot-tell":
         return _more_samples(facts)
+    if facts.undecided is not None:
+        return _more_figures(facts.undecided)
     if facts.same_content:
         return "compare two different files"
     inherited = sum(result.verdict.word is Word.INHERITED for result in facts.results)
@@ -316,9 +334,16 @@ def _more_samples(facts: Facts) -> str:
     )
 
 
+def _more_figures(one: Instrument) -> str:
+    """The reason of figures that do not decide says what would."""
+    strict = "--quant-strict makes this fail"
+    return f"{one.check} cannot tell in {one.pair}: {one_line(one.why, _SHOWN_REASON)}; {strict}"
+
+
 def _blocking(facts: Facts) -> tuple[Difference, ...]:
     measured = [facts.blocked(CHECKS[one.check]) for one in facts.instruments]
-    return facts.blocked("quality") or next(filter(None, measured), ()) or facts.blocked("speed")
+    spoke = any(result.candidate.spoke for result in facts.results)
+    return (facts.blocked("quality") if spoke else ()) or next(filter(None, measured), ()) or facts.blocked("speed")
 
 
 def _odds(chance: float) -> str:

@@ -44,7 +44,8 @@ KINDS: Final[dict[Kind, str]] = {
     "failed": "a test failed without a comparison: by its own fault, or because there was no baseline",
     "unfair": "the two sides differ in something that makes the comparison meaningless",
     "nothing-compared": "no pair could be compared",
-    "cannot-tell": "nothing failed by itself, and the samples are too few to decide",
+    "cannot-tell": "nothing failed by itself, and the samples, or the figures where nothing else was compared or "
+    "`--quant-strict` is given, are too few to decide",
     "no-regression": "the samples show that no more than the margin was lost",
     "no-loss": "every requirement is kept, or every test passed where there was no baseline; there are no samples",
 }
@@ -135,12 +136,12 @@ def session_verdict(
         template_pinned=template_pinned,
         instruments=measured,
     )
-    kind = _kind(facts)
+    kind = _kind(facts, strict=strict)
     by_marker = grouped(results, [result.marker for result in results])
     by_family = grouped([r for r in results if r.family], [r.family for r in results if r.family])
     return SessionVerdict(
         kind=kind,
-        fails=(kind not in _PASSING and (kind != "cannot-tell" or strict)) or (strict and facts.undecided),
+        fails=kind not in _PASSING and (kind != "cannot-tell" or strict),
         sentence=sentences.sentence(kind, facts),
         next_step=sentences.next_step(kind, facts),
         reach=sentences.reach(facts) if compared else "",
@@ -155,10 +156,10 @@ def session_verdict(
     )
 
 
-def _kind(facts: Facts) -> Kind:
+def _kind(facts: Facts, *, strict: bool) -> Kind:
     if not facts.results:
         return "nothing-compared"
-    if facts.comparable and facts.blocked("quality") and any(result.candidate.asked for result in facts.results):
+    if facts.comparable and facts.blocked("quality") and any(result.candidate.spoke for result in facts.results):
         return "unfair"
     if facts.regression:
         return "regression"
@@ -174,9 +175,12 @@ def _kind(facts: Facts) -> Kind:
         return "unfair"
     if facts.blocked("speed") and any(result.candidate.bench for result in facts.results):
         return "unfair"
-    if facts.samples is None:
-        return "no-loss"
-    return facts.samples.answer
+    kind: Kind = "no-loss" if facts.samples is None else facts.samples.answer
+    # beside answers the figures speak for themselves; alone, or where nothing may stay open, they decide
+    measured_only = all(result.candidate.compared_figures for result in facts.results)
+    if facts.undecided is not None and kind in _PASSING and (strict or measured_only):
+        return "cannot-tell"
+    return kind
 
 
 def _chance(requirements: Sequence[Result]) -> float | None:

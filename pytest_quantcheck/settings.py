@@ -22,6 +22,7 @@ from pytest_quantcheck.rows import ROWS
 GATES = ("each", "session")
 SABOTAGE = "--quant-sabotage"
 """Not for users: the self-test asks its own runs for a candidate that is known to be bad (sabotage.py)."""
+REFERENCE_KV_TYPE = "f16"
 _TRUE_FALSE = "'true' or 'false'"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
@@ -40,6 +41,10 @@ class Settings:
 
     model: str | None = None
     baseline: str | None = None
+    reference: str | None = None
+    baseline_reference: str | None = None
+    reference_store: Path | None = None
+    reference_vocabulary: Literal["top", "all"] = "top"
     ctx: int | None = None
     max_tokens: int | None = None
     gpu_layers: int = -1
@@ -82,7 +87,9 @@ class Settings:
         return source
 
     def kv_type_of(self, role: Role) -> str:
-        """The type of a role's KV cache."""
+        """The type of a role's KV cache; the reference's is as exact as its weights."""
+        if role is Role.REFERENCE:
+            return REFERENCE_KV_TYPE
         return self.kv_type[0 if role is Role.BASELINE else -1]
 
     def mmproj_of(self, role: Role) -> str | None:
@@ -212,6 +219,10 @@ def _path(ending: str) -> Callable[[str], Path]:
     return parse
 
 
+def _folder(text: str) -> Path:
+    return Path(_text(text))
+
+
 def _flag(text: str) -> bool:
     return _choice(("true", "false"))(text) == "true"
 
@@ -237,6 +248,30 @@ class Option:
 OPTIONS: dict[str, Option] = {
     "model": Option(_text, "a GGUF file", "FILE", "GGUF file under test (the candidate)"),
     "baseline": Option(_text, "a GGUF file", "FILE", "GGUF file that ships today; only what the candidate lost fails"),
+    "reference": Option(
+        _text,
+        "a GGUF file, a store or a folder of stores",
+        "FILE",
+        "The unquantized GGUF (or a store of its log-probabilities, or a folder of them) for quant.fidelity",
+    ),
+    "baseline_reference": Option(
+        _text,
+        "a GGUF file, a store or a folder of stores",
+        "FILE",
+        "The baseline's own reference, where the candidate was trained further (QAT)",
+    ),
+    "reference_store": Option(
+        _folder,
+        "a folder",
+        "DIR",
+        "Where a reference's log-probabilities are kept (default: in pytest's cache)",
+    ),
+    "reference_vocabulary": Option(
+        _choice(("top", "all")),
+        "'top' or 'all'",
+        "WHICH",
+        "Tokens kept at each position of a large vocabulary: the likeliest 1024 (top, the default) or all",
+    ),
     "ctx": Option(_integer(1), "a whole number of tokens", "N", "Context in tokens (default: min(32768, trained))"),
     "max_tokens": Option(
         _integer(1),
@@ -313,7 +348,7 @@ OPTIONS: dict[str, Option] = {
 
 
 # in an ini file they are meant from where the file stands
-_PATHS = ("model", "baseline", "report", "summary")
+_PATHS = ("model", "baseline", "reference", "baseline_reference", "reference_store", "report", "summary")
 # one file, or one for each side
 PAIRED_PATHS = ("mmproj", "draft")
 
@@ -364,6 +399,11 @@ def resolve(config: pytest.Config) -> Settings:
     settings = Settings(**{"threads": _default_threads()} | given(config, *OPTIONS))
     if settings.baseline is not None and settings.model is None and not settings.selftest:
         raise pytest.UsageError("--quant-baseline needs --quant-model: the file to compare with it")
+    if settings.reference is not None and settings.model is None and not settings.selftest:
+        raise pytest.UsageError("--quant-reference needs --quant-model: the file to compare with it")
+    if settings.baseline_reference is not None and (settings.reference is None or settings.baseline is None):
+        needed = "--quant-reference" if settings.reference is None else "--quant-baseline"
+        raise pytest.UsageError(f"--quant-baseline-reference needs {needed}: each side has its own reference then")
     if settings.model is not None and settings.baseline is None:
         if len(settings.kv_type) > 1:
             raise pytest.UsageError("--quant-kv-type with two types needs --quant-baseline: the first type is for it")

@@ -218,7 +218,8 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
         baselines.put(observation)
         return
     plan = markers.plan(item)
-    is_sample = plan.sample is not None or settings.gate == "session"
+    # compared figures are a statistical verdict already
+    is_sample = plan.sample is not None or (settings.gate == "session" and not observation.compared_figures)
     if is_broken_test(caught):
         verdict = Verdict(Word.UNSCORED, "failed", f"the test itself is broken: {_one_line(caught)}")
     else:

@@ -356,7 +356,8 @@ def _logit_biases(likely: Mapping[str, float]) -> Floats:
     default = {token: 0.0 if token in plain or token == END else -30.0 for token in tokens()}
     if unknown := likely.keys() - default.keys():
         raise ValueError(f"no such tokens: {sorted(unknown)}")
-    return np.array([{**default, **likely}[token] for token in tokens()], dtype=np.float32)
+    biases = {**default, **likely}
+    return np.array([biases[token] for token in tokens()], dtype=np.float32)
 
 
 def add_tokenizer(writer: gguf.GGUFWriter) -> None:

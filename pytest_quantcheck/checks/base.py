@@ -31,7 +31,7 @@ MAX_ANSWER: Final = 1 << 20
 RELATIVE_TOLERANCE: Final = 1e-9
 """Numbers are the same within this share of the larger one."""
 NOTHING_ASKED: Final = "the test asked the model nothing"
-_NO_REPLY: Final = "the test asked for no reply; quant.choose and quant.embed give none"
+_NO_REPLY: Final = "the test asked for no reply; quant.choose, quant.embed and quant.fidelity give none"
 
 # Thai to Lao, Myanmar, Khmer, kana, Han: written without spaces, so a neighbouring letter does not make a longer word
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -79,7 +79,7 @@ class CheckInput:
     @property
     def no_reply(self) -> str:
         """Why there is no reply that could be scored."""
-        return _NO_REPLY if self.choices or self.embeddings else NOTHING_ASKED
+        return _NO_REPLY if self.choices or self.embeddings or self.fidelities else NOTHING_ASKED
 
 
 Check = Callable[[CheckInput], Score]

@@ -84,7 +84,7 @@ def chat_reply(
     # the same structure without the surrogates: JSON, terminals and files take none
     clean = _clean(raw)
     shown = parts if clean == raw else split(clean, family=family, opened=opened, tools=tools)
-    counts = _tokens_by_part(run, raw, parts)
+    counts = Counter(kinds_of_tokens(run, raw, parts))
     count = len(run.times)
     first_visible = None
     if parts.visible_from is not None:
@@ -111,7 +111,7 @@ def chat_reply(
     )
 
 
-def _tokens_by_part(run: Run, raw: str, parts: Split) -> Counter[Kind]:
+def kinds_of_tokens(run: Run, raw: str, parts: Split) -> list[Kind]:
     """Every token on the side on which its first byte lies; what comes after the last byte stays on the last side."""
     starts: list[int] = []
     at = 0
@@ -119,7 +119,7 @@ def _tokens_by_part(run: Run, raw: str, parts: Split) -> Counter[Kind]:
         starts.append(at)
         at += _byte_length(raw[span.start : span.end])
     last = Kind.THINKING if not parts.closed else Kind.CALL if parts.call_open else Kind.CONTENT
-    return Counter(parts.spans[bisect_right(starts, start) - 1].part if start < at else last for start in run.starts)
+    return [parts.spans[bisect_right(starts, start) - 1].part if start < at else last for start in run.starts]
 
 
 def completion_reply(run: Run, prompt: Sequence[int | str], *, source: Source = "exact") -> Reply:

@@ -20,6 +20,7 @@ from typing import runtime_checkable
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
@@ -300,6 +301,9 @@ class Engine(Protocol):
 
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """How likely every token of a text or of given answers is and, with a store, how far from its reference."""
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""

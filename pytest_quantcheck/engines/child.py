@@ -25,6 +25,7 @@ from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.llama import LlamaModel
@@ -91,6 +92,8 @@ class Child:
             return self._model.embed(EmbeddingRequest.from_payload(given)).to_payload()
         if op == "memory":
             return self._model.memory()
+        if op == "fidelity":
+            return self._model.fidelity(FidelityRequest.from_payload(given)).to_payload()
         if op == "bench":
             return self._model.bench(BenchRequest.from_payload(given)).to_payload()
         raise EngineRefused(f"unknown request {op!r}")

@@ -22,6 +22,7 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
@@ -30,6 +31,7 @@ from pytest_quantcheck.engines.bounds import bounded
 from pytest_quantcheck.engines.choosing import choose
 from pytest_quantcheck.engines.decoder import Decoder
 from pytest_quantcheck.engines.embedding import Embedder
+from pytest_quantcheck.engines.fidelity import Scorer
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.engines.loading import build_facts
 from pytest_quantcheck.engines.loading import load_model
@@ -40,6 +42,7 @@ from pytest_quantcheck.engines.sight import SeenPrompt
 from pytest_quantcheck.engines.sight import Sight
 from pytest_quantcheck.engines.template import ChatTemplate
 from pytest_quantcheck.engines.vocabulary import Vocabulary
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.text import digest
@@ -73,6 +76,7 @@ class LlamaModel:
         self._footprint.loaded(self._log.buffers, self._decoder.length)
         self._embedder = Embedder(self._model, self._vocabulary, settings, self._log, progress)
         self._sight = Sight(self._model, self._vocabulary, settings, self._log, progress)
+        self._scorer = Scorer(path, self._model, self._vocabulary, settings, self._log, progress)
         self._settings = settings
         self._template: ChatTemplate | None = None
         self._family = recognise(self._template_source())
@@ -192,6 +196,10 @@ class LlamaModel:
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return self._embedder.embed(request)
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """The log-likelihood of a text or of given answers and, with a store, the divergence from its reference."""
+        return self._scorer.fidelity(request, lambda: self.template, self._family, self._template_source() or "")
 
     def _generate(self, ids: list[int], generation: Generation, seen: SeenPrompt | None = None) -> Run:
         """An answer to the tokens ``ids``, which are those of the text alone where images were ``seen``."""

@@ -98,12 +98,17 @@ def build_facts(context: Any, log: LlamaLog) -> dict[str, Any]:
         "gpu_layers": log.gpu_layers,
         "threads": C.llama_n_threads(context),
         "batch": C.llama_n_ubatch(context),
-        "build": f"llama.cpp with ggml {_ggml_words()}, llama-cpp-python {llama_cpp.__version__}",
+        "build": build_words(),
         "system": C.llama_print_system_info().decode("utf-8", "replace").strip(),
         "environment": {
             name: value for name, value in sorted(os.environ.items()) if name.startswith(_TELLING_VARIABLES)
         },
     }
+
+
+def build_words() -> str:
+    """Which build of llama.cpp this is."""
+    return f"llama.cpp with ggml {_ggml_words()}, llama-cpp-python {llama_cpp.__version__}"
 
 
 def _ggml_words() -> str:

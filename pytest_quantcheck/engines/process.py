@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 from typing import Any
@@ -28,10 +29,12 @@ from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.sizing import expected_memory
 from pytest_quantcheck.engines.words import exit_reason
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
@@ -132,6 +135,12 @@ class ProcessEngine:
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return Embeddings.from_payload(self._ask("embed", _payload(request)))
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """The log-likelihood of a text or of given answers, and the divergence from a reference."""
+        # absolute: the process keeps the directory in which it was started
+        here = replace(request, store=_absolute(request.store), write=_absolute(request.write))
+        return Fidelity.from_payload(self._ask("fidelity", _payload(here)))
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed."""
@@ -297,6 +306,10 @@ class ProcessEngine:
         self._errors.seek(max(self._errors_read, end - _TAIL_BYTES))
         lines = self._errors.read().decode("utf-8", "replace").splitlines()
         return one_line(" | ".join([line.strip() for line in lines if line.strip()][-3:])) or "none"
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _payload(request: Record) -> Payload:

@@ -24,8 +24,10 @@ from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.images import said
 from pytest_quantcheck.memory import Memory
@@ -52,9 +54,10 @@ class ScriptedEngine:
     A token is a word or a marker, with the space before it. A text longer than the budget is cut as a model's would
     be. The script may raise an ``EngineError`` to play a dying engine. ``bench_tok_s`` are the (prefill, decode) speeds
     it pretends to, ``memory`` what it pretends to take. ``choose`` gets a prompt and its choices and returns their
-    log-likelihoods, ``embed`` gets texts and returns their vectors. ``family`` names the way in which it marks
-    thoughts and tool calls, as docs/explanation/thinking-tokens.md lists them: ``<think>`` and ``<tool_call>`` unless
-    told otherwise. With noise (``Generation.noise``) its words are garbled.
+    log-likelihoods, ``embed`` gets texts and returns their vectors, ``fidelity`` gets the request and returns the
+    record. ``family`` names the way in which it marks thoughts and tool calls, as docs/explanation/thinking-tokens.md
+    lists them: ``<think>`` and ``<tool_call>`` unless told otherwise. With noise (``Generation.noise``) its words are
+    garbled.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class ScriptedEngine:
         choose: Callable[[str, tuple[str, ...]], Iterable[float]] | None = None,
         embed: Callable[[tuple[str, ...]], Iterable[Sequence[float]]] | None = None,
         memory: Memory | None = None,
+        fidelity: Callable[[FidelityRequest], Fidelity] | None = None,
     ) -> None:
         self._script = script
         self._name = name
@@ -76,6 +80,7 @@ class ScriptedEngine:
         self._choose = choose
         self._embed = embed
         self._memory = memory
+        self._fidelity = fidelity
         self._family = family_named(family)
         self._token = _tokens(self._family)
         self._loaded = False
@@ -170,6 +175,13 @@ class ScriptedEngine:
             tokens=tuple(len(text.split()) for text in request.texts),
             prompt=digest(request.texts),
         )
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """What the function says; it is the function's to honour the request's noise."""
+        if self._fidelity is None:
+            raise EngineCannot("this scripted engine has no function fidelity")
+        self._load()
+        return self._fidelity(request)
 
     def bench(self, request: BenchRequest) -> Bench:
         """The pretended speeds."""

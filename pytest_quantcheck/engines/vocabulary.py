@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp.llama_cpp as C
@@ -33,11 +34,17 @@ class Vocabulary:
 
     def with_bos(self, ids: list[int]) -> list[int]:
         """The tokens of a prompt with BOS in front where the file wants one."""
-        bos = C.llama_vocab_bos(self.handle)
         # templates usually write BOS themselves; a second one changes the answers
-        if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) and ids[:1] != [bos]:
-            return [bos, *ids]
-        return ids
+        return [*self._bos_in_front, *ids] if ids[:1] != self._bos_in_front else ids
+
+    def begun(self, ids: Sequence[int]) -> list[int]:
+        """A piece of a text as a prompt: BOS in place of its first token where the file wants one."""
+        return [*self._bos_in_front, *ids[len(self._bos_in_front) :]]
+
+    @property
+    def _bos_in_front(self) -> list[int]:
+        bos = C.llama_vocab_bos(self.handle)
+        return [bos] if bos >= 0 and C.llama_vocab_get_add_bos(self.handle) else []
 
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""
@@ -51,6 +58,12 @@ class Vocabulary:
             self._piece_buffer = ctypes.create_string_buffer(-size)
             size = C.llama_token_to_piece(self.handle, token, self._piece_buffer, -size, 0, True)
         return self._piece_buffer.raw[: max(size, 0)]
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The tokens that the file names as the end of a turn and of a text, as far as it does."""
+        found = (C.llama_vocab_eot(self.handle), C.llama_vocab_eos(self.handle))
+        return [token for token in found if token >= 0]
 
     @property
     def bos(self) -> str:

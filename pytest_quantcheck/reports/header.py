@@ -8,7 +8,8 @@ from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.reports.differences import difference_lines
 from pytest_quantcheck.reports.differences import held_lines
 from pytest_quantcheck.reports.terminal import MAX_WIDTH
-from pytest_quantcheck.reports.terminal import describe
+from pytest_quantcheck.reports.terminal import files
+from pytest_quantcheck.reports.terminal import references_said
 from pytest_quantcheck.reports.terminal import table
 
 _HEAD = "quantcheck: "
@@ -17,13 +18,12 @@ _HEAD = "quantcheck: "
 def header(ledger: Ledger, width: int | None = None) -> list[str]:
     """The lines; ``width`` is that of the terminal unless given."""
     columns = min(width or shutil.get_terminal_size().columns, MAX_WIDTH) - len(_HEAD)
-    rows = []
-    for role in ledger.settings.roles:
-        if role in ledger.cards:
-            name, mix, bits, size = describe(ledger.cards[role])
-            rows.append([role.value, name, mix, bits if bits == "-" else f"{bits} bits/weight", size])
+    rows = [
+        [who, name, mix, bits if bits == "-" else f"{bits} bits/weight", size]
+        for who, name, mix, bits, size in files(ledger)
+    ]
     lines = table([""] * 5, rows, left=3)[1:]
-    lines += held_lines(ledger.pins, ledger.conditions(), columns)
+    lines += held_lines(ledger.pins, ledger.conditions(), columns) + references_said(ledger)
     if ledger.sampling is not None:
         lines.append(f"{ledger.settings.samples} runs of every test, drawn with {ledger.sampling}")
     lines += [line for _, line in difference_lines(ledger.differences(), columns)]

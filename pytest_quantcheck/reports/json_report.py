@@ -26,6 +26,7 @@ from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.reference_files import Reference
 from pytest_quantcheck.reports.files import write_atomically
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import SessionVerdict
@@ -79,6 +80,8 @@ class Report:
     settings: Settings
     """Options and ini keys as they were understood. None: the engine or the model file decided."""
     roles: dict[Role, RoleReport]
+    references: tuple[Reference, ...]
+    """The unquantized weights that fidelity was measured against: the candidate's, then the baseline's own if any."""
     same_content: bool
     """Whether both files hold the same bytes."""
     sampling: Sampling | None
@@ -114,6 +117,7 @@ def build(ledger: Ledger, exit_status: int) -> dict[str, Any]:
             )
             for role in ledger.settings.roles
         },
+        references=ledger.references,
         same_content=ledger.same_content(),
         sampling=ledger.sampling,
         sandbox=ledger.sandbox,

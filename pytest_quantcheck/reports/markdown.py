@@ -17,7 +17,8 @@ from pytest_quantcheck.reports.gfm import prose
 from pytest_quantcheck.reports.gfm import table
 from pytest_quantcheck.reports.sections import Section
 from pytest_quantcheck.reports.sections import sections
-from pytest_quantcheck.reports.terminal import describe
+from pytest_quantcheck.reports.terminal import files
+from pytest_quantcheck.reports.terminal import references_said
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.tally import Tally
@@ -59,12 +60,12 @@ def build(ledger: Ledger, exit_status: int) -> str:
 
 
 def _who(ledger: Ledger) -> list[str]:
-    rows = []
-    for role in ledger.settings.roles:
-        if role in ledger.cards:
-            name, mix, *figures = describe(ledger.cards[role])
-            rows.append([role.value, code(name), mix if mix == "-" else prose(mix), *figures])
-    return table(["", "file", "types", "bits/weight", "size"], rows, left=3) if rows else []
+    rows = [
+        [prose(who), code(name), mix if mix == "-" else prose(mix), *figures]
+        for who, name, mix, *figures in files(ledger)
+    ]
+    lines = table(["", "file", "types", "bits/weight", "size"], rows, left=3) if rows else []
+    return [*lines, *(line for said in references_said(ledger) for line in ("", prose(said)))]
 
 
 def _differences(verdict: SessionVerdict) -> list[str]:

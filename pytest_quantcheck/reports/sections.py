@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.reports.fidelity import fidelity_section
 from pytest_quantcheck.reports.memory import memory_section
 from pytest_quantcheck.reports.section import Section as Section
 
 # each instrument's report has one function Ledger -> Section | None
-_SECTIONS: tuple[Callable[[Ledger], Section | None], ...] = (memory_section,)
+_SECTIONS: tuple[Callable[[Ledger], Section | None], ...] = (fidelity_section, memory_section)
 
 
 def sections(ledger: Ledger) -> list[Section]:

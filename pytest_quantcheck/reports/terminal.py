@@ -68,9 +68,23 @@ def _colour(verdict: SessionVerdict) -> str:
 
 
 def _who(ledger: Ledger, columns: int) -> list[Line]:
+    lines = table(["", "file", "types", "bits/weight", "size"], files(ledger), left=3)
+    lines += held_lines(ledger.pins, ledger.conditions(), columns) + references_said(ledger)
+    return [Line(text) for text in lines]
+
+
+def files(ledger: Ledger) -> list[list[str]]:
+    """A row for every file of the run: who it is, then what `describe` says of it."""
     rows = [[role.value, *describe(ledger.cards[role])] for role in ledger.settings.roles if role in ledger.cards]
-    lines = table(["", "file", "types", "bits/weight", "size"], rows, left=3)
-    return [Line(text) for text in [*lines, *held_lines(ledger.pins, ledger.conditions(), columns)]]
+    for one in ledger.references:
+        who = "reference" if one.option == "reference" else "baseline's reference"
+        rows.append([who, *(describe(one.card) if one.card is not None else [one.name, one.words, "-", "-"])])
+    return rows
+
+
+def references_said(ledger: Ledger) -> list[str]:
+    """A line for every reference that is no unquantized model."""
+    return [f"{one.name}: {one.words}" for one in ledger.references if one.quantized]
 
 
 def _differences(verdict: SessionVerdict, columns: int) -> list[Line]:

@@ -24,7 +24,8 @@ _CELLS = re.compile(r"\| (`+)(?P<answer>.*?)\1 \| (?P<score>[\d.]+) \| (?P<why>.
 
 _CONFTEST = """
 import json, math, os, pathlib, re
-from pytest_quantcheck import Buffers, Memory, ScriptedEngine
+from pytest_quantcheck import Buffers, Fidelity, Memory, ScriptedEngine
+from pytest_quantcheck.fidelity import Chunk
 
 ANSWERS = json.loads((pathlib.Path(__file__).parent / "answers.json").read_text(encoding="utf-8"))
 
@@ -49,7 +50,12 @@ def pytest_quantcheck_engine(role, source):
     def embed(texts):
         turns = [math.radians(float(turn)) for turn in answer().split(",")]
         return [(math.cos(turn), math.sin(turn)) for turn in turns]
-    return Timed(script, choose=choose, embed=embed)
+    def fidelity(request):
+        kl, top = map(float, answer().split(","))
+        sums = [(100 * kl * (1 + 0.1 * (-1) ** number), 100 * top) for number in range(30)]
+        chunks = tuple(Chunk("text", 100, 200 + own, 200.0, own, tops) for own, tops in sums)
+        return Fidelity(request.name, chunks, covered=1.0, reference="f16.gguf")
+    return Timed(script, choose=choose, embed=embed, fidelity=fidelity)
 """
 
 

@@ -44,6 +44,30 @@ def test_qat_against_ptq_of_the_same_format_loses_nothing(pytester: pytest.Pytes
     done.result.stdout.fnmatch_lines(["NO REGRESSION: 0 lost and * won of * samples; *", "Next: *"])
 
 
+@pytest.mark.parametrize(
+    ("model", "baseline", "answer"),
+    [("tiny-qat-q4_0.gguf", "tiny-q4_0.gguf", "no-regression"), ("tiny-q4_0.gguf", "tiny-qat-q4_0.gguf", "regression")],
+    ids=["qat", "ptq"],
+)
+def test_fidelity_to_the_unquantized_file(pytester: pytest.Pytester, model: str, baseline: str, answer: str) -> None:
+    reference = f"--quant-reference={SUITE / 'models' / 'tiny-f16.gguf'}"
+    done = compare(pytester, model, baseline, reference, "-k", "test_running_text or test_answers")
+
+    verdict = done.report["verdict"]
+    assert [one["answer"] for one in verdict["instruments"]] == [answer] * 2
+    assert verdict["kind"] == ("regression" if answer == "regression" else "no-loss")
+    assert done.result.ret == (answer == "regression")
+    # most of what the damaged file lost, and the QAT file has back
+    lost, kept = ("candidate", "baseline") if answer == "regression" else ("baseline", "candidate")
+    for pair in done.report["pairs"]:
+        kl = {role: [sum(chunk["kl"] for chunk in one["chunks"]) for one in pair[role]["fidelities"]] for role in pair
+              if role in (lost, kept)}  # fmt: skip
+        assert all(10 * near < far for near, far in zip(kl[kept], kl[lost], strict=True))
+    done.result.stdout.fnmatch_lines(["reference  tiny-f16.gguf *", "transcripts *baseline *", "*reference *"])
+    if answer == "no-regression":
+        done.result.stdout.fnmatch_lines(["of the baseline's perplexity drop the candidate recovers *"])
+
+
 def test_ptq_against_unquantized_names_regressions_with_both_answers(pytester: pytest.Pytester) -> None:
     done = compare(pytester, "tiny-q4_0.gguf", "tiny-f16.gguf")
 
@@ -87,7 +111,9 @@ def test_workers_change_no_verdict(pytester: pytest.Pytester) -> None:
 
 
 def test_starving_both_sides_is_no_regression_and_says_how_to_cure_it(pytester: pytest.Pytester) -> None:
-    done = compare(pytester, "tiny-q4_0.gguf", "tiny-f16.gguf", "--quant-max-tokens=1", "-k", "not likelier")
+    done = compare(
+        pytester, "tiny-q4_0.gguf", "tiny-f16.gguf", "--quant-max-tokens=1", "-k", "not likelier and not fidelity"
+    )
 
     assert done.words["regressed"] == 0
     assert done.report["verdict"]["kind"] == "nothing-compared"

@@ -86,7 +86,7 @@ def test_without_a_choice_nothing_is_scored() -> None:
 def test_a_check_of_replies_says_that_a_choice_is_none() -> None:
     said = score(quant_recall(expect="Lima"), choices=(LIMA,)).why
 
-    assert said == "the test asked for no reply; quant.choose and quant.embed give none"
+    assert said == "the test asked for no reply; quant.choose, quant.embed and quant.fidelity give none"
 
 
 @pytest.mark.parametrize(

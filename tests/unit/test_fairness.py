@@ -14,6 +14,7 @@ from pytest_quantcheck.fairness import differences
 from pytest_quantcheck.fairness import prompts_alike
 from pytest_quantcheck.fairness import run_differences
 from pytest_quantcheck.fairness import thinking_arms
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.rows import KINDS
 from pytest_quantcheck.rows import ROWS
 from pytest_quantcheck.rows import SETTINGS_ROWS
@@ -156,6 +157,11 @@ def asked(*prompts: tuple[str, str]) -> Observation:
     return Observation("p", Role.CANDIDATE, Status.OK, (), replies)
 
 
+def scored(*questions: tuple[str, str]) -> Observation:
+    found = tuple(Fidelity("x", (), asked=asked, prompt=prompt) for asked, prompt in questions)
+    return Observation("test_x", Role.BASELINE, Status.OK, (), fidelities=found)
+
+
 def chosen(*prompts: tuple[str, str]) -> Observation:
     """The same as choices."""
     choices = tuple(replace(choice(a=-1, b=-2), asked=question, prompt=ids) for question, ids in prompts)
@@ -180,6 +186,7 @@ def test_prompts_are_alike_when_every_question_was_read_as_the_same_tokens(
 ) -> None:
     assert prompts_alike([(asked(*old), asked(*new))]) is alike
     assert prompts_alike([(chosen(*old), chosen(*new))]) is alike
+    assert prompts_alike([(scored(*old), scored(*new))]) is alike
 
 
 def test_a_template_explains_until_both_sides_read_the_same_tokens() -> None:

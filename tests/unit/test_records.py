@@ -111,7 +111,9 @@ chunks = st.builds(
     Chunk, st.sampled_from(["text", "thought", "answer"]), counts, numbers, figures, figures, st.none() | counts
 )
 tails = st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=2), max_size=2)
-fidelities = st.builds(Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts)
+fidelities = st.builds(
+    Fidelity, texts, tuples(chunks), texts, texts, counts, tails, figures, texts, texts, st.booleans()
+)
 maybe = st.none() | counts
 buffers = st.builds(Buffers, counts, maybe, maybe, maybe, maybe)
 memories = st.builds(

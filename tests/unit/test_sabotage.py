@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.memory import Buffers
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
@@ -237,3 +240,19 @@ def test_raw_text_has_no_template_to_lose() -> None:
     bad.choose(ChoiceRequest(("a", "b"), prompt="x"))
 
     assert bad.facts[CHANGED] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_alone_spoils_what_the_model_only_reads(kind: str) -> None:
+    asked: list[FidelityRequest] = []
+
+    def measure(request: FidelityRequest) -> Fidelity:
+        asked.append(request)
+        return Fidelity("words", ())
+
+    request = FidelityRequest("words", "some text")
+    bad = Saboteur(ScriptedEngine(lambda _: "", fidelity=measure), kind)
+    bad.fidelity(request)
+    noisy = kind == "noise"
+    assert asked == [replace(request, noise=2.0) if noisy else request]
+    assert bad.facts[CHANGED] == int(noisy)

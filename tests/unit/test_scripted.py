@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.process import ProcessEngine
 from pytest_quantcheck.engines.scripted import ScriptedEngine
+from pytest_quantcheck.fidelity import Chunk
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
 
@@ -142,3 +146,13 @@ def test_a_function_that_leaves_something_out_is_refused() -> None:
     for texts in (("a",), ("a", "b")):
         with pytest.raises(EngineRefused, match=f"no vector of one length for each of {len(texts)} texts"):
             engine.embed(EmbeddingRequest(texts))
+
+
+def test_fidelity_is_what_the_function_says() -> None:
+    found = Fidelity("words", (Chunk("text", 5, 9.5),))
+    engine = ScriptedEngine(lambda _: "", fidelity=lambda request: replace(found, name=request.name))
+    assert engine.loads == 0
+    assert engine.fidelity(FidelityRequest("poem", "some text")) == replace(found, name="poem")
+    assert engine.loads == 1
+    with pytest.raises(EngineCannot, match="no function fidelity"):
+        ScriptedEngine(lambda _: "").fidelity(FidelityRequest("poem", "some text"))

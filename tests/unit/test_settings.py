@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import LoopRule
 from pytest_quantcheck.settings import OPTIONS
@@ -86,6 +85,10 @@ GOOD = [
     ("plan", "true", True),
     ("confirm", "true", True),
     ("selftest", "true", True),
+    ("reference", "f16.gguf", "f16.gguf"),
+    ("baseline_reference", "f16.gguf", "f16.gguf"),
+    ("reference_store", "kept", Path("kept")),
+    ("reference_vocabulary", "ALL", "all"),
 ]
 BAD = [
     ("model", ""),
@@ -140,6 +143,10 @@ BAD = [
     ("plan", "1"),
     ("confirm", ""),
     ("selftest", "yes"),
+    ("reference", " "),
+    ("baseline_reference", ""),
+    ("reference_store", ""),
+    ("reference_vocabulary", "half"),
 ]
 
 
@@ -216,6 +223,26 @@ def test_roles_and_their_files() -> None:
     assert [both.source(role) for role in both.roles] == ["old", "new"]
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"reference": "f16"}, "--quant-reference needs --quant-model"),
+        ({"model": "new", "baseline": "old", "baseline_reference": "f16"}, "reference needs --quant-reference"),
+        ({"model": "new", "reference": "f16", "baseline_reference": "f16"}, "reference needs --quant-baseline"),
+    ],
+)
+def test_a_reference_is_one_for_something(given: dict[str, Any], line: str) -> None:
+    with pytest.raises(pytest.UsageError, match=line):
+        settings(**given)
+
+
+def test_a_reference_of_an_ini_file_stands_beside_it(tmp_path: Path) -> None:
+    ini = {"model": "new", "reference": "f16.gguf", "reference_store": "kept"}
+    made = settings(ini=ini, inipath=tmp_path / "pytest.ini")
+
+    assert (made.reference, made.reference_store) == (str(tmp_path / "f16.gguf"), tmp_path / "kept")
+
+
 def test_a_baseline_alone_compares_nothing() -> None:
     with pytest.raises(pytest.UsageError, match="--quant-baseline needs --quant-model"):
         settings(baseline="old")
@@ -224,8 +251,8 @@ def test_a_baseline_alone_compares_nothing() -> None:
 def test_each_side_may_have_its_own_type_of_cache() -> None:
     one, two = settings(model="new", kv_type="q8_0"), settings(model="new", baseline="old", kv_type="f16,q8_0")
 
-    assert [one.kv_type_of(role) for role in SIDES] == ["q8_0", "q8_0"]
-    assert [two.kv_type_of(role) for role in SIDES] == ["f16", "q8_0"]
+    assert [one.kv_type_of(role) for role in Role] == ["q8_0", "q8_0", "f16"]
+    assert [two.kv_type_of(role) for role in Role] == ["f16", "q8_0", "f16"]
 
 
 @pytest.mark.parametrize(

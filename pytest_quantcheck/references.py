@@ -1,0 +1,195 @@
+"""Whose log-probabilities a role is compared with, and the stores that keep them: made once, found again by content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineError
+from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.fidelity_store import VERSION
+from pytest_quantcheck.fidelity_store import StoreError
+from pytest_quantcheck.fidelity_store import StoreHeader
+from pytest_quantcheck.fidelity_store import read_store_header
+from pytest_quantcheck.fidelity_store import request_digest
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.ledger import RoleUse
+from pytest_quantcheck.records import Role
+from pytest_quantcheck.reference_files import SHOWN_NAME
+from pytest_quantcheck.reference_files import Reference
+from pytest_quantcheck.reference_files import WrongReference
+from pytest_quantcheck.reference_files import open_reference
+from pytest_quantcheck.reference_files import refuse_other_model
+from pytest_quantcheck.reference_files import stores_of
+from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.settings import option_name
+from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
+
+_ENDING: Final = ".logp"
+_ANEW: Final = "give the unquantized GGUF as --quant-reference to make it anew"
+
+
+class References:
+    """The references of one process.
+
+    :param folder: gives the folder for stores that are made here; asked when the first is needed.
+    :param make: makes the engine of a reference; nothing is loaded by that.
+    :param template: gives the chat template that both sides are held to, None where each has its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Callable[[], Path],
+        make: Callable[[str], Engine],
+        template: Callable[[], str | None],
+    ) -> None:
+        self.use = RoleUse()
+        self._settings = settings
+        self._folder = folder
+        self._make = make
+        self._template = template
+        self._opened: dict[str, Reference] = {}
+        self._headers: dict[Path, StoreHeader] = {}
+        self._failed: dict[str, EngineError] = {}
+
+    def given(self) -> dict[Role, str]:
+        """The option that names each role's reference; empty without one."""
+        if self._settings.reference is None:
+            return {}
+        own = self._settings.baseline_reference is not None
+        options = {Role.BASELINE: "baseline_reference" if own else "reference", Role.CANDIDATE: "reference"}
+        return {role: options[role] for role in self._settings.roles}
+
+    def check(self, cards: Mapping[Role, ModelCard]) -> tuple[Reference, ...]:
+        """Read what the options name; WrongReference when it cannot be the reference of these files."""
+        found: dict[str, Reference] = {}
+        for role, option in reversed(self.given().items()):
+            try:
+                found[option] = self._open(option)
+                if role in cards:
+                    refuse_other_model(found[option], role, cards[role])
+            except EngineRefused as error:
+                raise WrongReference(option, str(error)) from None
+        return tuple(found.values())
+
+    def fidelity(self, role: Role, engine: Engine, request: FidelityRequest) -> Fidelity:
+        """Measure a role's file against its reference; the reference's store is made first where there is none.
+
+        Only one model is loaded at a time: ``engine`` is closed while the reference runs, and loads again. EngineError
+        where the reference fails or a store is of another text or build.
+        """
+        reference = self._open(self.given()[role])
+        if reference.kind == "model":
+            path = self._folder() / self._file_name(reference, request)
+            header = self._sound(path)
+            if header is None:
+                header = self._write(reference, request, path, engine)
+        else:
+            path, header = self._given_store(reference, request)
+        measure = replace(request, store=str(path))
+        try:
+            found = engine.fidelity(measure)
+            if other := self._other_build(engine, header):
+                raise StoreError(f"{path.name}: {other}; {_ANEW}")
+        except EngineRefused as error:
+            # the engine's process tells of a damaged store by its name only
+            if reference.kind != "model" or path.name not in str(error):
+                raise
+            header = self._write(reference, request, path, engine)
+            found = engine.fidelity(measure)
+        mine = engine.card().fingerprint
+        itself = bool(mine) and mine == header.reference_fingerprint
+        # what a store says of itself is foreign text
+        return replace(found, itself=itself, reference=one_line(header.reference, SHOWN_NAME))
+
+    @staticmethod
+    def _other_build(engine: Engine, header: StoreHeader) -> str:
+        """A stored figure of another build of llama.cpp is off by more than a good quantization is."""
+        build = getattr(engine, "facts", {}).get("build", "")
+        if not header.build or not build or header.build == build:
+            return ""
+        return f"was made with another build ({header.build}, here {build})"
+
+    def _open(self, option: str) -> Reference:
+        if option not in self._opened:
+            source = str(getattr(self._settings, option))
+            self._opened[option] = open_reference(option, source, lambda: self._make(source).card())
+        return self._opened[option]
+
+    # --- stores -----------------------------------------------------------------------------------------------------
+
+    def _given_store(self, reference: Reference, request: FidelityRequest) -> tuple[Path, StoreHeader]:
+        """The store of this text among those that the user gave."""
+        asked = request_digest(request)
+        for file in stores_of(reference.source):
+            header = self._header(file)
+            # llama-perplexity's file does not say of which text it is
+            if header.asked == asked or (header.base and not request.conversations and header.window == request.window):
+                template = self._template()
+                if request.conversations and template and header.template not in ("", digest(template)):
+                    raise EngineRefused(f"{file.name}: was made with another chat template; {_ANEW}")
+                return file, header
+        what = "holds no store of this text" if reference.kind == "folder" else "is of another text or window"
+        raise EngineRefused(f"{option_name(reference.option)}: {reference.name} {what} ({request.name}); {_ANEW}")
+
+    def _header(self, path: Path) -> StoreHeader:
+        if path not in self._headers:
+            self._headers[path] = read_store_header(path)
+        return self._headers[path]
+
+    def _sound(self, path: Path) -> StoreHeader | None:
+        try:
+            return self._header(path) if path.exists() else None
+        except StoreError:  # damaged: it is made anew
+            return None
+
+    def _file_name(self, reference: Reference, request: FidelityRequest) -> str:
+        """Equal only where the same model read the same tokens by the same code."""
+        card = reference.card
+        try:
+            build = metadata.version("llama_cpp_python")
+        except metadata.PackageNotFoundError:
+            build = ""
+        template = self._template() if request.conversations else None
+        whole = self._settings.reference_vocabulary == "all"
+        content = (card.fingerprint if card is not None else "") or reference.source
+        return digest([VERSION, content, request_digest(request), whole, template, build]) + _ENDING
+
+    def _write(self, reference: Reference, request: FidelityRequest, path: Path, engine: Engine) -> StoreHeader:
+        """Run the reference once. Another worker may do the same at the same time; both files are whole and equal."""
+        if reference.source in self._failed:
+            raise self._failed[reference.source]
+        engine.close()
+        other = self._make(reference.source)
+        part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+        try:
+            if not hasattr(other, "fidelity"):
+                raise EngineCannot(f"{type(other).__name__} has no fidelity")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            other.fidelity(replace(request, write=str(part), whole=self._settings.reference_vocabulary == "all"))
+            os.replace(part, path)
+        except EngineError as error:
+            # a file that does not load would be tried again by every test
+            self._failed[reference.source] = failed = type(error)(f"the reference: {error}")
+            raise failed from None
+        except OSError as error:
+            raise EngineRefused(f"{path}: cannot be written: {error.strerror or error}") from None
+        finally:
+            other.close()
+            self.use = self.use.plus(RoleUse.of(other))
+            with suppress(OSError):
+                part.unlink()
+        self._headers.pop(path, None)
+        return self._header(path)
