@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from pytest_quantcheck import markers
 from pytest_quantcheck.baselines import Baselines
 from pytest_quantcheck.companion_differences import companion_differences
+from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
@@ -149,9 +151,21 @@ class Run:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
-        given = (self._settings, self.pins, trial.repeats, forced, OtherModels())
+        given = (self._settings, self.pins, trial.repeats, forced, self._others(model.role))
         trial.probe = probe = Probe(model.engine, model.role, *given)
         return probe
+
+    def _others(self, role: Role) -> OtherModels:
+        """What a test of a role can do with more than its own engine."""
+        workers = int((self._input or {}).get("workercount", 1))
+        compares = role is Role.CANDIDATE and Role.BASELINE in self._settings.roles
+        return OtherModels(
+            duel=partial(compare_speed, self._settings, self.pins, self._engines) if compares else None,
+            no_speed=f"{workers} pytest-xdist workers share this machine; run speed tests with -n0" * (workers > 1),
+        )
+
+    def _engines(self, role: Role) -> Engine:
+        return self.model(role).engine
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------
 

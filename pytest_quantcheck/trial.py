@@ -162,7 +162,7 @@ def _observe_run(
         )
         try:
             found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
-            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found)
+            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, **_speed(probe))
             scores += [check(given) for check in markers.plan(item).checks]
         except EngineError as failure:
             error = failure
@@ -289,6 +289,13 @@ def _bench(probe: Probe | None) -> Any:
     if probe is None:
         raise pytest.UsageError("quant_speed needs the quant fixture")
     return probe.bench
+
+
+def _speed(probe: Probe | None) -> dict[str, Any]:
+    """What is beyond the test's own engine, as the checks know it."""
+    if probe is None:
+        return {}
+    return {"duel": probe.duel if probe.others.duel is not None else None, "no_speed": probe.others.no_speed}
 
 
 def _describe(item: pytest.Item, caught: Caught) -> str:

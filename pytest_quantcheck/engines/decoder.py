@@ -32,6 +32,8 @@ class Decoder:
         self._progress = progress
         self._while_reading = C.ggml_abort_callback(self._go_on)
         self._one = (C.llama_token * 1)()
+        self.prompts = 0
+        """How many prompts were read from the beginning."""
 
     def _go_on(self, _: Any) -> bool:
         """A sign of life from inside llama.cpp; whether to abort: never."""
@@ -44,6 +46,11 @@ class Decoder:
             raise EngineRefused("the model is an encoder: it generates nothing, only quant.embed works")
         # a fresh cache per prompt: a reused prefix changes greedy answers
         C.llama_memory_clear(self._memory, True)
+        self.prompts += 1
+        self.extend(ids)
+
+    def extend(self, ids: Sequence[int]) -> None:
+        """Read more of a prompt after what was read."""
         # one chunk can outlast the time-out on a slow machine; asked after every operation, so not while decoding
         C.llama_set_abort_callback(self.context, self._while_reading, None)
         for begin in range(0, len(ids), CHUNK):
@@ -56,6 +63,10 @@ class Decoder:
         """Read one more token."""
         self._one[0] = token
         self._decode(self._one, 1)
+
+    def wait(self) -> None:
+        """Until a device has computed what it was told to."""
+        C.llama_synchronize(self.context)
 
     def rewind(self, ids: Sequence[int]) -> None:
         """Forget what was read after the prompt ``ids``, which is read again where the cache cannot go back.
