@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 from typing import Literal
 
-from pytest_quantcheck.records import Record
 from pytest_quantcheck.speed_rules import Comparison
 
 CLOSE: Final = 0.03
@@ -25,7 +24,7 @@ Cause = Literal["bytes", "kernel-or-type", "measurement-problem", "none", "not-b
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic(Record):
+class Traffic:
     """What one decoded token of a file reads, in bytes.
 
     ``table`` tells tensor tables apart (names, shapes and types); '' when it is not known. ``types`` is for people.
@@ -43,7 +42,7 @@ class Traffic(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution(Record):
+class Attribution:
     """Ratios of decode speeds, candidate over baseline: by the bytes, as measured, and what the bytes leave over.
 
     ``bandwidths``: bytes that baseline and candidate read a second. ``next_file``: what to measure to know more; '' for

@@ -18,7 +18,6 @@ from typing import Final
 from pytest_quantcheck.benches import Bench
 from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.records import Answer
-from pytest_quantcheck.records import Record
 from pytest_quantcheck.statistics import t_quantile
 
 MARGINS: Final = {"decode": 0.05, "prefill": 0.05, "ttft": 0.10}
@@ -43,7 +42,7 @@ _SAME: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Interval(Record):
+class Interval:
     """A geometric mean with its 90 % t interval; without ends below three values."""
 
     mean: float
@@ -52,7 +51,7 @@ class Interval(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Record):
+class Comparison:
     """One metric, candidate against baseline. ``ratio`` and its ends are ratios of speeds: below 1 is slower.
 
     Of a time to the first token the speed is its inverse, so there too below 1 is slower.
