@@ -6,11 +6,12 @@
 
 The world: a run's decode and prefill speeds are 100 tok/s times noise (log-normal, one draw each) times what the
 machine does at that moment to both. The machine is even, or loses 12 % in ten runs and goes on so, or carries another
-load that comes and goes (AR(1), 5 %), or stops for a moment in one run of twelve (a spike that halves the speed). A
-slower candidate decodes slower in every run. The plugin measures in blocks of four (B C C B), five pairs, or ten where
-one model's own runs differ much, and gives one verdict on decode, prefill and time to first token together. Beside it
-the usual design: the same number of runs, first one model, then the other, decode alone, compared by a pooled t
-interval with the same margin; there the 12 % are lost over the whole session.
+load that comes and goes (AR(1), 5 %), or stops for a moment in one run of twelve (a spike that halves the speed), or is
+cold in each model's first run, as if nobody had warmed it up. A slower candidate decodes slower in every run. The
+plugin measures in blocks of four (B C C B), five pairs, or ten where one model's own runs differ much, and gives one
+verdict on decode, prefill and time to first token together. Beside it the usual design: the same number of runs, first
+one model, then the other, decode alone, compared by a pooled t interval with the same margin; there the 12 % are lost
+over the whole session.
 """
 
 from __future__ import annotations
@@ -70,10 +71,11 @@ def spikes(chance: np.random.Generator, runs: int) -> Floats:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine: what disturbs it, and how much it loses in ten runs."""
+    """A machine: what disturbs it, how much it loses in ten runs, and how much slower each model's first run is."""
 
     disturb: Disturb = nothing
     ramp: float = 0.0
+    cold: float = 0.0
 
     def logs(self, chance: np.random.Generator, runs: int) -> Floats:
         """The speed in so many runs."""
@@ -85,6 +87,7 @@ MACHINES: Final = {
     "loses 12 %": Machine(ramp=0.12),
     "another load comes and goes (5 %)": Machine(load),
     "stops for a moment in one run of twelve": Machine(spikes),
+    "is 15 % slower in each model's first run": Machine(cold=0.15),
 }
 
 
@@ -96,13 +99,11 @@ class Rates:
     no_regression: float
 
 
-def in_turn(
-    chance: np.random.Generator, machine: Machine, pairs: int, noise: float, loss: float, *, cold: float = 0.0
-) -> Duel:
-    """One simulated duel; ``cold`` slows each model's first run, as if nothing had warmed it up."""
+def in_turn(chance: np.random.Generator, machine: Machine, pairs: int, noise: float, loss: float) -> Duel:
+    """One simulated duel that nothing warmed up."""
     order = ("BCCB" * pairs)[: 2 * pairs]
     logs = machine.logs(chance, len(order))
-    logs[:2] += np.log(1 - cold)
+    logs[:2] += np.log(1 - machine.cold)
     speeds = SPEED * np.exp(logs + chance.normal(0, noise, (2, len(order))))
     speeds[0, [who == "C" for who in order]] *= 1 - loss
     sides: dict[str, list[Bench]] = {"B": [], "C": []}
@@ -122,6 +123,7 @@ def in_blocks(chance: np.random.Generator, machine: Machine, runs: int, noise: f
     """All of one model, then all of the other; the difference of the mean logs with a pooled t interval."""
     scaled = Machine(machine.disturb, 1 - (1 - machine.ramp) ** (9 / (2 * runs - 1)))
     logs = scaled.logs(chance, 2 * runs) + chance.normal(0, noise, 2 * runs)
+    logs[[0, runs]] += np.log(1 - machine.cold)
     logs[runs:] += np.log(1 - loss)
     old, new = logs[:runs].tolist(), logs[runs:].tolist()
     mean = fmean(new) - fmean(old)

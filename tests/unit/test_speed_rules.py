@@ -239,7 +239,9 @@ def test_a_fixed_number_of_pairs_on_a_ramp(pairs: int, false: float, kept: float
 
     def share(loss: float, answer: str) -> float:
         machine = replace(MACHINES["even"], ramp=1 - 0.88 ** (9 / (2 * pairs - 1)))
-        found = rates(lambda chance: decode(in_turn(chance, machine, pairs, 0.05, loss)).answer, REPLICATES, f"{pairs}")
+        found = rates(
+            lambda chance: decode(in_turn(chance, machine, pairs, 0.05, loss)).answer, REPLICATES, f"ramp {pairs}"
+        )
         return found.regression if answer == "regression" else found.no_regression
 
     assert share(0.0, "regression") <= false
@@ -250,7 +252,7 @@ def test_a_fixed_number_of_pairs_on_a_ramp(pairs: int, false: float, kept: float
 def test_a_cold_first_run_that_nobody_discards_hides_a_loss_and_invents_none() -> None:
     def share(loss: float, cold: float) -> float:
         return rates(
-            lambda chance: decode(in_turn(chance, MACHINES["even"], 3, 0.05, loss, cold=cold)).answer,
+            lambda chance: decode(in_turn(chance, replace(MACHINES["even"], cold=cold), 3, 0.05, loss)).answer,
             REPLICATES,
             "cold",
         ).regression
