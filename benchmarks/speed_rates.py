@@ -79,7 +79,7 @@ class Machine:
 
     def logs(self, chance: np.random.Generator, runs: int) -> Floats:
         """The speed in so many runs."""
-        return self.disturb(chance, runs) + np.log(1 - self.ramp) * np.arange(runs) / 9
+        return np.asarray(self.disturb(chance, runs) + np.log(1 - self.ramp) * np.arange(runs) / 9)
 
 
 MACHINES: Final = {

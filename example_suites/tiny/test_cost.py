@@ -16,3 +16,8 @@ def test_short_thoughts(quant: Probe, question: str) -> None:
 @pytest.mark.quant_speed(decode=20, prefill=40, prompt_tokens=256, generate_tokens=64, repeats=3)
 def test_speed(quant: Probe) -> None:
     """Floors far below what two slow cores reach: this file has four million weights."""
+
+
+@pytest.mark.quant_speed(vs_baseline={"decode": 0.6}, prompt_tokens=64, generate_tokens=32)
+def test_no_slower_than_the_baseline(quant: Probe) -> None:
+    """Both models in turn. The margin is wide: a token takes a tenth of a millisecond, and a busy machine is felt."""

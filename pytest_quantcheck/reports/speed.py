@@ -28,12 +28,13 @@ def speed_section(ledger: Ledger) -> Section | None:
     """One row a figure that some test measured; None when no test measured speed."""
     rows: list[list[str]] = []
     notes: list[str] = []
+    several = sum(result.candidate.duel is not None for result in ledger.results) > 1
     for result in ledger.results:
         test, duel = result.pair.split("::")[-1], result.candidate.duel
         if duel is not None:
             found = comparisons(duel)
             rows += [_compared(test, one, duel) for one in found]
-            notes += [f"{test}: {note}" for note in _notes(ledger, duel, found)]
+            notes += [f"{test}: {note}" if several else note for note in _notes(ledger, duel, found)]
             continue
         old = None if result.baseline is None else result.baseline.bench
         new = result.candidate.bench

@@ -44,7 +44,7 @@ class Logged(ScriptedEngine):
         self._log = log
         self._settles = settles
         self._dies = dies
-        self.facts = {"gpu": False}
+        self.facts: dict[str, bool | str] = {"gpu": False}
 
     def bench(self, request: BenchRequest) -> Bench:
         self._log.append(f"{self._name}{'' if request.warmup else '.'}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from pytest_quantcheck import machine
 from pytest_quantcheck.machine import Watch
 from pytest_quantcheck.machine import available_memory
 
@@ -32,8 +33,8 @@ class Box:
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     made = Box(tmp_path)
-    monkeypatch.setattr(machine.time, "monotonic", lambda: made.clock)
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
+    monkeypatch.setattr(time, "monotonic", lambda: made.clock)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     return made
 
 
@@ -112,8 +113,8 @@ def test_the_clock(box: Box) -> None:
 
 
 def test_the_load_average_where_nothing_better_is_known(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (5.5, 1.0, 1.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (5.5, 1.0, 1.0))
     assert Watch(box.root).warnings() == ()
     watch = watched(box)
     assert watch.warnings() == ("other load: a load average of 5.5 on 4 cores before the start",)
