@@ -101,6 +101,21 @@ def test_below_half_of_the_memorys_speed_bytes_set_no_pace(peak: float | None, c
     assert ("whether memory sets the pace is open" in found.sentence) == (peak is None)
 
 
+def test_either_model_can_be_the_one_that_memory_does_not_hold_up() -> None:
+    # 312 and 468 GB/s of 700: the baseline's pace is set by something else
+    assert owed(40.0, 72.0, peak=700e9).cause == "not-bandwidth-bound"
+    assert owed(60.0, 48.0, peak=700e9).cause == "not-bandwidth-bound"
+    assert owed(60.0, 72.0, peak=700e9).cause == "bytes"
+
+
+def test_a_measurement_that_is_refused_explains_nothing() -> None:
+    refused = replace(decode(40.0, 48.0), is_refused=True, why="it was hot")
+    found = attribute(LARGE, SMALL, refused, peak_bytes_s=500e9)
+    assert found is not None
+    assert found.cause == "cannot-tell"
+    assert found.sentence.endswith("which leaves x1, and this measurement carries no verdict")
+
+
 def test_an_unknown_file_is_owed_nothing() -> None:
     assert attribute(Traffic(0.0), SMALL, decode(40.0, 48.0)) is None
     assert attribute(SMALL, Traffic(0.0), decode(40.0, 48.0)) is None
