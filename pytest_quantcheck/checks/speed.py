@@ -153,7 +153,8 @@ def _compared(duel: Duel) -> tuple[Answer, str]:
     found = comparisons(duel)
     if not found:
         return "cannot-tell", "against the baseline: cannot tell: nothing was measured"
-    told = [f"{one.metric} {one.interval} {one.word}: {one.why}" for one in found]
+    unsure = {one.metric: "cannot tell: " * (one.answer == "cannot-tell") for one in found}
+    told = [f"{one.metric} {one.interval}: {unsure[one.metric]}{one.why}" for one in found]
     return combined(found), f"against the baseline: {'; '.join(told)}"
 
 

@@ -76,7 +76,7 @@ class Stopwatch:
         if need > self._decoder.length:
             raise EngineRefused(
                 f"the speed probe needs {need} tokens of context, the model has {self._decoder.length}; "
-                "lower prompt_tokens or depth, or raise --quant-ctx"
+                "lower prompt_tokens or depth, or ask for more context (quant_context, --quant-ctx)"
             )
         return self._decoder.length - need if request.depth is None else request.depth
 

@@ -151,6 +151,8 @@ def test_a_test_that_runs_many_times_measures_once(plain_gate: Gate) -> None:
 
     assert outcome.words == {"test_fast": "held"}
     assert score(outcome.report)["answer"] == "no-regression"
+    # one for the answers, one for the only duel
+    assert outcome.report["roles"]["baseline"]["use"]["loads"] == 2
 
 
 def test_a_body_can_ask_for_the_duel_itself(plain_gate: Gate) -> None:

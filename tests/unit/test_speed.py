@@ -115,13 +115,14 @@ def test_where_speed_cannot_be_judged_neither_limits_nor_comparisons_are(keyword
 def test_the_comparison_is_a_part(new: float, answer: str, value: float) -> None:
     found = compared(quant_speed(vs_baseline=True), turns(100.0, new))
     assert (found.answer, found.value) == (answer, value)
-    assert found.why.startswith(f"against the baseline: decode x{new / 100:.3g} ")
+    assert found.why.startswith(f"against the baseline: decode x{new / 100:.3g} (")
+    assert "slower by 10 %; 5 % is allowed" in found.why or "): a loss of 5 % is excluded; " in found.why
 
 
 def test_noise_fails_nothing_and_says_so() -> None:
     found = compared(quant_speed(vs_baseline=True), turns(100.0, 80.0, (1.0, 1.3, 0.7, 1.0, 1.0)))
     assert (found.answer, found.value) == ("cannot-tell", 1.0)
-    assert "the baseline's own runs scatter by 24 % (standard deviation), more than 10 %" in found.why
+    assert "): cannot tell: the baseline's own runs scatter by 24 % (standard deviation), more than 10 %" in found.why
 
 
 def test_limits_and_comparison_together() -> None:
