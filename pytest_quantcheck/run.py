@@ -151,14 +151,14 @@ class Run:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
-        given = (self._settings, self.pins, trial.repeats, forced, self._others(model.role))
+        given = (self._settings, self.pins, trial.repeats, forced, self._others(model))
         trial.probe = probe = Probe(model.engine, model.role, *given)
         return probe
 
-    def _others(self, role: Role) -> OtherModels:
-        """What a test of a role can do with more than its own engine."""
+    def _others(self, model: ModelUnderTest) -> OtherModels:
+        """What a test can do with more than its own engine."""
         workers = int((self._input or {}).get("workercount", 1))
-        compares = role is Role.CANDIDATE and Role.BASELINE in self._settings.roles
+        compares = model.role is Role.CANDIDATE and Role.BASELINE in self._settings.roles
         return OtherModels(
             duel=partial(compare_speed, self._settings, self.pins, self._engines) if compares else None,
             no_speed=f"{workers} pytest-xdist workers share this machine; run speed tests with -n0" * (workers > 1),

@@ -15,6 +15,8 @@ from pytest_quantcheck.checks.base import CheckCannot
 from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.speed import quant_speed
+from pytest_quantcheck.draws import Draws
+from pytest_quantcheck.draws import prose
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.records import Bench
@@ -171,6 +173,11 @@ def test_a_wrong_marker_is_one_clear_line(keywords: dict[str, Any], line: str) -
     with pytest.raises(MarkerError, match="allowed") as caught:
         quant_speed(**keywords)
     assert line in str(caught.value)
+
+
+def test_the_text_of_a_measurement_does_not_repeat() -> None:
+    draws = Draws("bench")
+    assert len({prose(draws, number) for number in range(1000)}) > 960
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=3, max_size=9), st.floats(1, 1e4))

@@ -25,7 +25,7 @@ def side(decode: float, *, cold: float | None = None, depth: int = 0) -> tuple[B
 
 
 def measured(old: float, new: float, **how: Any) -> Duel:
-    given = {"margins": {"decode": 0.05}, "copy_bytes_s": 300e9} | how
+    given: dict[str, Any] = {"margins": {"decode": 0.05}, "copy_bytes_s": 300e9} | how
     return Duel(side(old, cold=99.0), side(new, cold=88.0), "BCCBBC", **given)
 
 
