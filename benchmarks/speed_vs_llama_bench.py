@@ -5,8 +5,9 @@
 A model of 57 million random weights with a vocabulary of 32,000 is written to a temporary folder for each type. In each
 of the pairs llama-bench and the plugin's engine (through its own process, signs of life included) decode as many tokens
 behind as many others, with the same number of threads, in blocks of four (A B B A). The same engine also runs inside
-this process without any sign of life: that is what the engine's own process costs. Exits 1 unless the 90 % interval of
-plugin / llama-bench reaches 0.97 for every type. llama-bench is built if need be (benchmarks/llama_tools.py).
+this process without any sign of life: that is what the engine's own process costs. llama-bench is built if need be
+(benchmarks/llama_tools.py) and, on Linux, runs on the very libraries of the installed llama-cpp-python. Exits 1 unless
+the 90 % interval of plugin / llama-bench reaches 0.97 for every type.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -23,6 +25,7 @@ from typing import Any
 from typing import Final
 
 import gguf
+import llama_cpp
 import numpy as np
 
 from benchmarks.llama_tools import tools
@@ -88,7 +91,10 @@ def llama_bench(program: Path, model: Path, request: BenchRequest, threads: int)
     """Tokens per second, one repetition after llama-bench's own warm-up."""
     counts = ["-p", "0", "-n", str(request.generate_tokens), "-d", str(request.prompt_tokens)]
     command = [str(program), "-m", str(model), *counts, "-t", str(threads), "-ub", "512", "-r", "1", "-o", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # the libraries that the plugin uses: another compiler's flags are not what is compared
+    libraries = str(Path(llama_cpp.__file__).parent / "lib")
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries, "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     [run] = json.loads(done.stdout)
     assert run["n_gen"] == request.generate_tokens
     assert run["n_depth"] == request.prompt_tokens
