@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
+from typing import Final
 
 from pytest_quantcheck.benches import Bench
 from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.machine import Watch
 from pytest_quantcheck.speed_rules import is_restless
+
+_NAMES: Final = {"B": "baseline", "C": "candidate"}
 
 
 def duel(
@@ -62,7 +65,7 @@ class _Fight:
 
     def warm_up(self, who: str) -> Bench:
         """Load if need be; the repetition that follows the warm-up is discarded too."""
-        bench = self._engines[who].bench(self._request)
+        bench = self._bench(who, self._request)
         self._loads[who] = self._engines[who].loads
         return bench
 
@@ -73,17 +76,21 @@ class _Fight:
                 self._measure(who, reloaded)
 
     def _measure(self, who: str, reloaded: bool) -> None:
-        engine = self._engines[who]
         request = self._request
         if reloaded:
             for one in self._engines.values():
                 one.close()
         else:
             request = replace(request, warmup=0)
-        # loading is no measurement: what was waited for meanwhile would count
-        with nullcontext() if reloaded else self._watch.measuring(lambda: getattr(engine, "pid", None)):
-            self._benches[who].append(engine.bench(request))
+        with self._watch.measuring(lambda: getattr(self._engines[who], "pid", None)):
+            self._benches[who].append(self._bench(who, request))
         self._order += who
+
+    def _bench(self, who: str, request: BenchRequest) -> Bench:
+        try:
+            return self._engines[who].bench(request)
+        except EngineError as error:
+            raise type(error)(f"while both models were timed in turn, the {_NAMES[who]}: {error}") from None
 
     def duel(self, reloaded: bool, firsts: dict[str, Bench]) -> Duel:
         """The record of what was measured so far, with what the warm-up found in each side's first entry."""
@@ -99,7 +106,7 @@ class _Fight:
 
     def _warnings(self, sides: dict[str, tuple[Bench, ...]], reloaded: bool) -> tuple[str, ...]:
         found = list(self._watch.warnings())
-        for who, name in (("B", "baseline"), ("C", "candidate")):
+        for who, name in _NAMES.items():
             if not all(bench.settled for bench in sides[who]):
                 rounds = max(bench.warmup for bench in sides[who])
                 found.append(f"the {name} still became faster after {rounds} rounds of warm-up")

@@ -16,6 +16,7 @@ from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.duels import duel
 from pytest_quantcheck.engines.bandwidth import copy_bandwidth
 from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.gguf_card import KvLayers
 from pytest_quantcheck.gguf_card import ModelCard
@@ -116,6 +117,41 @@ def test_what_forbids_a_verdict_is_written_down(tmp_path: Path) -> None:
     assert len(found.warnings) == 2
     assert found.warnings[0].startswith("the baseline still became faster after ")
     assert found.warnings[1] == "the candidate's engine was started anew between the measurements"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_whose_engine_fails_is_said(tmp_path: Path, together: bool) -> None:
+    class Dead(Logged):
+        def bench(self, request: BenchRequest) -> Bench:
+            raise EngineDied("last words")
+
+    log: list[str] = []
+    with pytest.raises(EngineDied, match=r"^while both models were timed in turn, the baseline: last words$"):
+        fought(log, Dead("B", log), Logged("C", log), tmp_path, together=together)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_every_measurement_is_watched(tmp_path: Path, together: bool) -> None:
+    class Waits(Logged):
+        pid: int | None = None
+
+        def bench(self, request: BenchRequest) -> Bench:
+            self.pid = ord(self._name)
+            path = tmp_path / f"proc/{self.pid}/task/1/schedstat"
+            ran, waited, *_ = [*map(int, path.read_text().split())] if path.exists() else (0, 0)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # the warm-up waits for long, which is nobody's business; each run that counts for a fifth of its time
+            path.write_text(f"{ran + 4 * 10**9} {waited + (10**9 if log[:2] else 10**11)} 1")
+            return super().bench(request)
+
+        def close(self) -> None:
+            super().close()
+            (tmp_path / f"proc/{ord(self._name)}/task/1/schedstat").unlink(missing_ok=True)
+            self.pid = None
+
+    log: list[str] = []
+    found = fought(log, Waits("B", log), Waits("C", log), tmp_path, together=together)
+    assert found.warnings == ("other load: the engines waited for a free core for 20 % of their time",)
 
 
 def sized(tensor_bytes: int) -> ModelCard:
