@@ -20,6 +20,8 @@ WIDE: Final = 0.10
 BOUND: Final = 0.5
 """Below this share of the memory's own speed something else than memory sets the pace."""
 
+_THIRD_FILE: Final = "a PTQ file with the candidate's tensor types: it has the format without the recipe"
+
 Cause = Literal["bytes", "kernel-or-type", "measurement-problem", "none", "not-bandwidth-bound", "cannot-tell"]
 
 
@@ -144,7 +146,9 @@ def _sentence(
 
 
 def _next_file(cause: Cause, *, same: bool) -> str:
-    """The third file that would part recipe from format."""
-    if cause in ("none", "bytes") or same:
-        return "" if cause != "measurement-problem" else "the baseline against a copy of itself (A/A)"
-    return "a PTQ file with the candidate's tensor types: it has the format without the recipe"
+    """What would part recipe from format: a third file, and where nothing could be told both files once more."""
+    if cause == "measurement-problem":
+        return "the baseline against a copy of itself (A/A)"
+    again = "both files again, more often or on a steadier machine" * (cause == "cannot-tell")
+    third = "" if same or cause in ("none", "bytes") else _THIRD_FILE
+    return ", and ".join(filter(None, (again, third)))

@@ -91,7 +91,7 @@ def _notes(ledger: Ledger, duel: Duel, found: Sequence[Comparison]) -> list[str]
         notes.append(owed.sentence)
         notes.append(_bandwidth(owed, duel))
         if owed.next_file:
-            notes.append(f"to part recipe from format measure next: {owed.next_file}")
+            notes.append(f"to know more measure next: {owed.next_file}")
     return notes
 
 

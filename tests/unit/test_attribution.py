@@ -91,7 +91,10 @@ def test_few_or_restless_runs_tell_nothing(scatter: tuple[float, ...]) -> None:
 
     assert found.cause == "cannot-tell"
     assert found.sentence.startswith("cannot tell what the difference is owed to: the bytes that a token reads predict")
-    assert found.next_file
+    assert found.next_file == (
+        "both files again, more often or on a steadier machine, "
+        "and a PTQ file with the candidate's tensor types: it has the format without the recipe"
+    )
 
 
 @pytest.mark.parametrize(("peak", "cause"), [(700e9, "not-bandwidth-bound"), (600e9, "bytes"), (None, "bytes")])
@@ -114,6 +117,10 @@ def test_a_measurement_that_is_refused_explains_nothing() -> None:
     assert found is not None
     assert found.cause == "cannot-tell"
     assert found.sentence.endswith("which leaves x1, and this measurement carries no verdict")
+    # of two files with the same tensors a third one would say nothing new
+    same = attribute(LARGE, LARGE, refused)
+    assert same is not None
+    assert same.next_file == "both files again, more often or on a steadier machine"
 
 
 def test_an_unknown_file_is_owed_nothing() -> None:
