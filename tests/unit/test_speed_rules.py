@@ -224,7 +224,7 @@ def test_one_model_after_the_other_would_be_wrong_on_a_machine_that_slows_down(r
 @pytest.mark.parametrize("machine", ["even", "loses 12 %", "another load comes and goes (5 %)"])
 @pytest.mark.parametrize(("noise", "loss", "least"), [(0.02, 0.10, 0.98), (0.05, 0.10, 0.90), (0.05, 0.20, 0.94)])
 def test_power(machine: str, noise: float, loss: float, least: float) -> None:
-    found = our_rates(machine, noise, loss, replicates=200)
+    found = our_rates(machine, noise, loss, replicates=100)
     assert found.regression >= least
     assert found.no_regression <= 0.01
 
