@@ -154,7 +154,7 @@ def test_a_body_can_ask_for_the_duel_itself(plain_gate: Gate) -> None:
     plain_gate.pytester.makepyfile(
         """
         from pytest_quantcheck import BenchRequest
-        from pytest_quantcheck.records import Role
+        from pytest_quantcheck import Role
 
         def test_fast(quant):
             if quant.role is Role.CANDIDATE:
