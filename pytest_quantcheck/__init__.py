@@ -5,6 +5,7 @@ The public names are what tests and conftest files use; the plugin itself is ``p
 
 from __future__ import annotations
 
+from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.checks.expected import about
 from pytest_quantcheck.checks.expected import anyof
 from pytest_quantcheck.checks.expected import anything
@@ -49,6 +50,7 @@ __all__ = [
     "Choice",
     "ChoiceRequest",
     "CompletionRequest",
+    "Duel",
     "EmbeddingRequest",
     "Embeddings",
     "Engine",

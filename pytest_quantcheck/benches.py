@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Any
 
 from pytest_quantcheck.record import Record
@@ -19,7 +20,13 @@ class Bench(Record):
     ttft_s: tuple[float, ...] = ()
     """Seconds from the request to the first token, one entry a repetition."""
     depth: int = 0
-    """Tokens that stood before the ones that were generated, besides the prompt."""
+    """Tokens that stood before the prompt."""
+    cold_prefill_tok_s: float | None = None
+    """Of the very first prompt after loading, which is never among the repetitions; None when it was another's."""
+    warmup: int = 0
+    """Rounds that were discarded."""
+    settled: bool = True
+    """Whether the last of them was no faster than the best before it; False when their bound ended them."""
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:
@@ -41,6 +48,10 @@ class Duel(Record):
     """Whether the models were loaded anew for each measurement: both together do not fit in memory."""
     warnings: tuple[str, ...] = ()
     """What forbids a verdict on these figures, in words: throttling, other load, drift."""
+    copy_bytes_s: float | None = None
+    """Bytes that this machine's memory moved in a second, read and written, when plain memory was copied."""
+    margins: dict[str, float] = field(default_factory=dict)
+    """Metric -> the loss of speed that counts as none; the metrics that are compared."""
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:

@@ -89,7 +89,7 @@ _CHECKS: Final = (
     ),
     Marker("quant_code", "code", quant_code, "the answer's Python code passes these cases, run in a sandbox"),
     Marker("quant_budget", "budget", quant_budget, "every answer stays within these tokens and seconds"),
-    Marker("quant_speed", "speed", quant_speed, "the model reaches these tokens per second, measured by itself"),
+    Marker("quant_speed", "speed", quant_speed, "the model reaches these speeds, and is not slower than the baseline"),
     Marker("quant_memory", "memory", quant_memory, "the model takes no more memory than this"),
 )
 TABLE: Final = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -28,6 +29,7 @@ from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.fidelity_store import request_digest
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
+from pytest_quantcheck.speed_rules import MARGINS
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import short
@@ -51,6 +53,8 @@ class OtherModels:
 
     fidelity: Callable[[FidelityRequest], Fidelity] | None = None
     duel: Callable[[BenchRequest], Duel] | None = None
+    no_speed: str = ""
+    """Why no speed can be judged in this run; empty where it can."""
 
 
 class Measuring:
@@ -66,6 +70,7 @@ class Measuring:
         self._bench: Bench | None = None
         self._benches: dict[BenchRequest, Bench] = {}
         self._duel: Duel | None = None
+        self._duels: dict[BenchRequest, Duel] = {}
         self._memory: Memory | None = None
         self._memories: dict[MemoryRequest, Memory] = {}
         self._error: EngineError | None = None
@@ -97,6 +102,11 @@ class Measuring:
     def last_memory(self) -> Memory | None:
         """The memory that this test measured last."""
         return self._memory
+
+    @property
+    def others(self) -> OtherModels:
+        """What takes more than the test's own engine."""
+        return self._others
 
     @property
     def error(self) -> EngineError | None:
@@ -175,6 +185,21 @@ class Measuring:
         self._bench = measured or self._guard(lambda: self._engine.bench(request))
         self._benches[request] = self._bench
         return self._bench
+
+    def duel(self, request: BenchRequest | None = None, margins: Mapping[str, float] = MARGINS) -> Duel:
+        """Measure the baseline and the candidate in turn; once, however often the test runs.
+
+        :param margins: metric ('decode', 'prefill', 'ttft') -> the loss of speed that counts as none.
+        :raises EngineCannot: where there is no baseline, and on the baseline's own side.
+        """
+        measure = self._others.duel
+        if measure is None:
+            raise EngineCannot("there is no baseline to compare the speed with")
+        request = request or BenchRequest()
+        measured = self._duels.get(request) if self._run else None
+        self._duels[request] = measured or self._guard(lambda: measure(request))
+        self._duel = replace(self._duels[request], margins=dict(margins))
+        return self._duel
 
     def memory(self, request: MemoryRequest | None = None) -> Memory:
         """What the model takes at this run's context or another one: an estimate, and what loading it took.

@@ -69,7 +69,8 @@ def _means(runs: Sequence[Observation], scored: Sequence[Observation]) -> list[S
             value *= len(scored) / len(runs)
             why = f"{without} of {len(runs)} runs ended without an answer within the token budget"
         errors = sum((Counter(score.errors) for score in of_check), Counter[str]())
-        means.append(Score(first.check, value, why, first.floor, dict(errors)))
+        # what is measured is measured once, so every run has the first one's answer
+        means.append(Score(first.check, value, why, first.floor, dict(errors), first.answer))
     return means
 
 

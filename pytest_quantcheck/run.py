@@ -18,6 +18,7 @@ import pytest
 from pytest_quantcheck import markers
 from pytest_quantcheck.baselines import Baselines
 from pytest_quantcheck.companion_differences import companion_differences
+from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
@@ -184,9 +185,18 @@ class Run:
         return probe
 
     def _others(self, model: ModelUnderTest) -> OtherModels:
-        if model.role not in self._references.given():
-            return OtherModels()
-        return OtherModels(fidelity=partial(self._references.fidelity, model.role, model.engine))
+        """What a test can do with more than its own engine."""
+        workers = int((self._input or {}).get("workercount", 1))
+        compares = model.role is Role.CANDIDATE and Role.BASELINE in self._settings.roles
+        referred = model.role in self._references.given()
+        return OtherModels(
+            fidelity=partial(self._references.fidelity, model.role, model.engine) if referred else None,
+            duel=partial(compare_speed, self._settings, self.pins, self._engines) if compares else None,
+            no_speed=f"{workers} pytest-xdist workers share this machine; run speed tests with -n0" * (workers > 1),
+        )
+
+    def _engines(self, role: Role) -> Engine:
+        return self.model(role).engine
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------
 

@@ -163,7 +163,7 @@ def _observe_run(
         )
         try:
             found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
-            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, memory=_memory(probe))
+            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, **_figures(probe))
             scores += [check(given) for check in markers.plan(item).checks]
         except EngineError as failure:
             error = failure
@@ -293,9 +293,11 @@ def _bench(probe: Probe | None) -> Any:
     return probe.bench
 
 
-def _memory(probe: Probe | None) -> Any:
+def _figures(probe: Probe | None) -> dict[str, Any]:
+    """What the checks may still ask for beside the test's own speed."""
     assert probe is not None  # or _bench said so
-    return probe.memory
+    duel = probe.duel if probe.others.duel is not None else None
+    return {"duel": duel, "no_speed": probe.others.no_speed, "memory": probe.memory}
 
 
 def _describe(item: pytest.Item, caught: Caught) -> str:

@@ -18,6 +18,11 @@ def test_speed(quant: Probe) -> None:
     """Floors far below what two slow cores reach: this file has four million weights."""
 
 
+@pytest.mark.quant_speed(vs_baseline={"decode": 0.6}, prompt_tokens=64, generate_tokens=32)
+def test_no_slower_than_the_baseline(quant: Probe) -> None:
+    """Both models in turn. The margin is wide: a token takes a tenth of a millisecond, and a busy machine is felt."""
+
+
 @pytest.mark.quant_memory(weights="12 MB", fits="64 MB", context=2048)
 def test_memory(quant: Probe) -> None:
     """The unquantized file has 6 MB of weights; cache and scratch take 13 MB at this context."""

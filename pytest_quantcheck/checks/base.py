@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
@@ -49,10 +50,6 @@ class CheckCannot(Exception):
     """This machine lacks what a check needs; the test is skipped with that reason, on either side."""
 
 
-def _no_duel(_request: BenchRequest) -> Duel:
-    raise EngineCannot("there is no baseline to compare the speed with")
-
-
 def _no_memory(_request: MemoryRequest) -> Memory:
     raise EngineCannot("this engine does not tell what its memory goes to")
 
@@ -72,8 +69,10 @@ class CheckInput:
     offered: tuple[Tool, ...] = ()
     """The tools that the last question offered."""
     fidelities: tuple[Fidelity, ...] = ()
-    duel: Callable[[BenchRequest], Duel] = _no_duel
-    """Measures both models in turn; only a candidate with a baseline can."""
+    duel: Callable[[BenchRequest, Mapping[str, float]], Duel] | None = None
+    """Measures both models in turn, to be judged with these margins; None but for a candidate with a baseline."""
+    no_speed: str = ""
+    """Why no speed can be judged here; empty where it can."""
     memory: Callable[[MemoryRequest], Memory] = _no_memory
 
     @property

@@ -256,12 +256,17 @@ class FidelityRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest(Record):
-    """Fixed token counts; ``repeats`` counted runs after ``warmup`` discarded ones."""
+    """Read ``prompt_tokens`` of real text, then ``generate_tokens`` one by one, ``repeats`` times.
+
+    :param warmup: rounds that are discarded at most before that; they end when a round is no faster than those before.
+    :param depth: tokens that stand in the context before the prompt, read unmeasured; None: as many as there is room.
+    """
 
     prompt_tokens: int = 512
     generate_tokens: int = 128
     repeats: int = 5
-    warmup: int = 1
+    warmup: int = 8
+    depth: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Decoder:
         self._progress = progress
         self._while_reading = C.ggml_abort_callback(self._go_on)
         self._one = (C.llama_token * 1)()
+        self.prompts = 0
+        """How many prompts were read from the beginning."""
 
     def _go_on(self, _: Any) -> bool:
         """A sign of life from inside llama.cpp; whether to abort: never."""
@@ -53,6 +55,7 @@ class Decoder:
         # a fresh cache per prompt: a reused prefix changes greedy answers
         C.llama_memory_clear(self._memory, True)
         self._position = None
+        self.prompts += 1
 
     @property
     def position(self) -> int:
@@ -78,6 +81,10 @@ class Decoder:
         """Read one more token."""
         self._one[0] = token
         self._decode(self._one, 1)
+
+    def wait(self) -> None:
+        """Until a device has computed what it was told to."""
+        C.llama_synchronize(self.context)
 
     def rewind(self, ids: Sequence[int]) -> None:
         """Forget what was read after the prompt ``ids``, which is read again where the cache cannot go back.

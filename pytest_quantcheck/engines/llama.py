@@ -26,6 +26,7 @@ from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.engines.bench import Stopwatch
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.bounds import bounded
 from pytest_quantcheck.engines.choosing import choose
@@ -55,11 +56,6 @@ _NO_SWITCH = (
     "the file's chat template has no thinking switch: where the model thinks before it answers, these are the "
     "likelihoods of what it would not say yet"
 )
-_BENCH_TEXT = (
-    "The harbour woke before the town did. Ropes creaked, a gull argued with its neighbour, and the first boat of the "
-    "morning slid past the lighthouse with 14 crates of mackerel on deck. On the quay, a clerk counted them twice, "
-    "wrote the number in a ledger and looked up at the sky, which promised rain. "
-)
 
 
 class LlamaModel:
@@ -77,6 +73,7 @@ class LlamaModel:
         self._embedder = Embedder(self._model, self._vocabulary, settings, self._log, progress)
         self._sight = Sight(self._model, self._vocabulary, settings, self._log, progress)
         self._scorer = Scorer(path, self._model, self._vocabulary, settings, self._log, progress)
+        self._stopwatch = Stopwatch(self._decoder, self._vocabulary, self._log, progress)
         self._settings = settings
         self._template: ChatTemplate | None = None
         self._family = recognise(self._template_source())
@@ -248,35 +245,5 @@ class LlamaModel:
         return _THINKING_BUDGET if self._family.thinks else _PLAIN_BUDGET
 
     def bench(self, request: BenchRequest) -> Bench:
-        """Fixed token counts on real text, end-of-generation ignored."""
-        if min(request.prompt_tokens, request.generate_tokens, request.repeats) < 1 or request.warmup < 0:
-            raise EngineRefused("the speed probe needs at least one prompt token, one generated token and one repeat")
-        need = request.prompt_tokens + request.generate_tokens
-        if need > self._decoder.length:
-            raise EngineRefused(
-                f"the speed probe needs {need} tokens of context, the model has {self._decoder.length}; "
-                "lower prompt_tokens or raise --quant-ctx"
-            )
-        text = self.tokenize(_BENCH_TEXT)
-        ids = (text * (request.prompt_tokens // len(text) + 1))[: request.prompt_tokens]
-        runs = [self._bench_once(ids, request.generate_tokens) for _ in range(request.warmup + request.repeats)]
-        kept = runs[request.warmup :]
-        return Bench(
-            tuple(run[0] for run in kept), tuple(run[1] for run in kept), request.prompt_tokens, request.generate_tokens
-        )
-
-    def _bench_once(self, ids: list[int], count: int) -> tuple[float, float]:
-        sampler = make_sampler(self._vocabulary.handle, Generation(), self._log)
-        try:
-            start = time.perf_counter()
-            self._decoder.prefill(ids)
-            token = sampler.sample(self._decoder)
-            filled = time.perf_counter()
-            for _ in range(count):
-                self._decoder.read(token)
-                token = sampler.sample(self._decoder)
-                self._progress("")
-            done = time.perf_counter()
-        finally:
-            sampler.free()
-        return len(ids) / (filled - start), count / (done - filled)
+        """Fixed token counts on real text."""
+        return self._stopwatch.bench(request)

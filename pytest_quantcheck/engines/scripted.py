@@ -53,11 +53,11 @@ class ScriptedEngine:
 
     A token is a word or a marker, with the space before it. A text longer than the budget is cut as a model's would
     be. The script may raise an ``EngineError`` to play a dying engine. ``bench_tok_s`` are the (prefill, decode) speeds
-    it pretends to, ``memory`` what it pretends to take. ``choose`` gets a prompt and its choices and returns their
-    log-likelihoods, ``embed`` gets texts and returns their vectors, ``fidelity`` gets the request and returns the
-    record. ``family`` names the way in which it marks thoughts and tool calls, as docs/explanation/thinking-tokens.md
-    lists them: ``<think>`` and ``<tool_call>`` unless told otherwise. With noise (``Generation.noise``) its words are
-    garbled.
+    it pretends to, or a function that is told how many repetitions it pretended to before and returns them; ``memory``
+    is what it pretends to take. ``choose`` gets a prompt and its choices and returns their log-likelihoods, ``embed``
+    gets texts and returns their vectors, ``fidelity`` gets the request and returns the record. ``family`` names the
+    way in which it marks thoughts and tool calls, as docs/explanation/thinking-tokens.md lists them: ``<think>`` and
+    ``<tool_call>`` unless told otherwise. With noise (``Generation.noise``) its words are garbled.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ScriptedEngine:
         *,
         name: str = "scripted",
         seconds_per_token: float = 0.01,
-        bench_tok_s: tuple[float, float] | None = None,
+        bench_tok_s: tuple[float, float] | Callable[[int], tuple[float, float]] | None = None,
         family: str = "think",
         choose: Callable[[str, tuple[str, ...]], Iterable[float]] | None = None,
         embed: Callable[[tuple[str, ...]], Iterable[Sequence[float]]] | None = None,
@@ -77,6 +77,7 @@ class ScriptedEngine:
         self._name = name
         self._seconds_per_token = seconds_per_token
         self._bench_tok_s = bench_tok_s
+        self._benches = 0
         self._choose = choose
         self._embed = embed
         self._memory = memory
@@ -188,9 +189,16 @@ class ScriptedEngine:
         if self._bench_tok_s is None:
             raise EngineCannot("this scripted engine has no bench_tok_s")
         self._load()
-        prefill, decode = self._bench_tok_s
+        given = self._bench_tok_s
+        speeds = [given(self._benches + more) if callable(given) else given for more in range(request.repeats)]
+        self._benches += request.repeats
         return Bench(
-            (prefill,) * request.repeats, (decode,) * request.repeats, request.prompt_tokens, request.generate_tokens
+            tuple(prefill for prefill, _ in speeds),
+            tuple(decode for _, decode in speeds),
+            request.prompt_tokens,
+            request.generate_tokens,
+            tuple(request.prompt_tokens / prefill for prefill, _ in speeds),
+            request.depth or 0,
         )
 
     def memory(self, request: MemoryRequest) -> Memory:

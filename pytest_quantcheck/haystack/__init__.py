@@ -17,9 +17,9 @@ from pytest_quantcheck import markers
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_flag
-from pytest_quantcheck.haystack.draw import Draws
-from pytest_quantcheck.haystack.draw import noise
-from pytest_quantcheck.haystack.draw import prose
+from pytest_quantcheck.draws import Draws
+from pytest_quantcheck.draws import noise
+from pytest_quantcheck.draws import prose
 from pytest_quantcheck.haystack.fit import Length
 from pytest_quantcheck.haystack.fit import fit
 from pytest_quantcheck.haystack.kinds import KINDS

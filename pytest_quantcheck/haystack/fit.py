@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from pytest_quantcheck.haystack.draw import SHORT_WORDS
+from pytest_quantcheck.draws import SHORT_WORDS
 
 _FIRST_GUESS = 16  # sentences that tell what one costs
 _STEPS = 8

@@ -9,9 +9,9 @@ from itertools import count
 from itertools import islice
 from typing import Final
 
-from pytest_quantcheck.haystack.draw import ANIMALS
-from pytest_quantcheck.haystack.draw import COLOURS
-from pytest_quantcheck.haystack.draw import Draws
+from pytest_quantcheck.draws import ANIMALS
+from pytest_quantcheck.draws import COLOURS
+from pytest_quantcheck.draws import Draws
 
 _ASKED: Final = 4  # keys of 'queries', values of 'values'
 _HOPS: Final = 4

@@ -8,9 +8,10 @@ from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.reports.fidelity import fidelity_section
 from pytest_quantcheck.reports.memory import memory_section
 from pytest_quantcheck.reports.section import Section as Section
+from pytest_quantcheck.reports.speed import speed_section
 
 # each instrument's report has one function Ledger -> Section | None
-_SECTIONS: tuple[Callable[[Ledger], Section | None], ...] = (fidelity_section, memory_section)
+_SECTIONS: tuple[Callable[[Ledger], Section | None], ...] = (fidelity_section, speed_section, memory_section)
 
 
 def sections(ledger: Ledger) -> list[Section]:

@@ -177,8 +177,8 @@ def test_hostile_answers_reach_no_screen_and_no_report_raw(plain_gate: Gate) -> 
     assert outcome.report["pairs"][0]["candidate"]["replies"][0]["raw"] == hostile.replace("\ud800", "?")
 
 
-def test_speed_floor(gate: Gate) -> None:
-    gate.pytester.makepyfile(
+def test_speed_floor(plain_gate: Gate) -> None:
+    plain_gate.pytester.makepyfile(
         """
         import pytest
 
@@ -187,9 +187,9 @@ def test_speed_floor(gate: Gate) -> None:
             pass
         """
     )
-    gate.answers({"tok/s": 50.0}, {"tok/s": 30.0})
+    plain_gate.answers({"tok/s": 50.0}, {"tok/s": 30.0})
 
-    outcome = gate.run()
+    outcome = plain_gate.run()
 
     assert outcome.words == {"test_fast": "regressed"}
     outcome.result.stdout.fnmatch_lines(["*REGRESSED: speed 1 -> 0 (*30*40*"])

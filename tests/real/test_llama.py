@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pytest_quantcheck.engines.base import KV_TYPES
-from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EngineDied
@@ -328,28 +327,7 @@ def test_the_answers_are_those_of_the_high_level_api(models: Models) -> None:
     assert mine.raw == text
 
 
-# --- speed --------------------------------------------------------------------------------------------------------
-
-
-def test_the_speed_probe_runs_fixed_counts(models: Models) -> None:
-    engine = models.engine(likely={END: 50})  # it would end at once
-    bench = engine.bench(BenchRequest(prompt_tokens=600, generate_tokens=9, repeats=2, warmup=1))
-
-    assert (bench.prompt_tokens, bench.generated_tokens) == (600, 9)
-    assert len(bench.prefill_tok_s) == len(bench.decode_tok_s) == 2
-    assert min(*bench.prefill_tok_s, *bench.decode_tok_s) > 1
-
-
-@pytest.mark.parametrize("change", [{"prompt_tokens": 0}, {"generate_tokens": 0}, {"repeats": 0}, {"warmup": -1}])
-def test_a_speed_probe_of_nothing_is_refused(change: dict[str, int], plain: ProcessEngine) -> None:
-    with pytest.raises(EngineRefused, match="the speed probe needs at least one"):
-        plain.bench(BenchRequest(**change))
-
-
-def test_a_speed_probe_needs_its_context(plain: ProcessEngine) -> None:
-    with pytest.raises(EngineRefused, match="the speed probe needs 2049 tokens of context, the model has 2048"):
-        plain.bench(BenchRequest(prompt_tokens=2000, generate_tokens=49))
-    plain.bench(BenchRequest(prompt_tokens=2046, generate_tokens=2, repeats=1, warmup=0))
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
 def test_memory_is_measured(plain: ProcessEngine) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pytest_quantcheck.haystack.draw import SHORT_WORDS
+from pytest_quantcheck.draws import SHORT_WORDS
 from pytest_quantcheck.haystack.fit import fit
 
 LEAST = 9  # tokens of a text without sentences and with no words but 'so', which may cost six

@@ -11,11 +11,19 @@ from statistics import stdev
 
 import pytest
 
+from pytest_quantcheck.attribution import Attribution
+from pytest_quantcheck.attribution import Traffic
+from pytest_quantcheck.attribution import attribute
+from pytest_quantcheck.benches import Bench
+from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Score
 from pytest_quantcheck.records import Status
 from pytest_quantcheck.session import session_verdict
+from pytest_quantcheck.speed_rules import Comparison
+from pytest_quantcheck.speed_rules import compare
+from pytest_quantcheck.speed_rules import geometric
 from pytest_quantcheck.statistics import paired_ratio
 from pytest_quantcheck.statistics import t_quantile
 from pytest_quantcheck.verdict import Result
@@ -96,9 +104,75 @@ def test_three_speeds_cannot_carry_half_a_percent() -> None:
 
     assert fmean(speeds) == pytest.approx(102.8, abs=0.05)
     assert half == pytest.approx(6.4, abs=0.05)
+    found = geometric(speeds)
+    assert found.low is not None
+    assert found.high is not None
+    # +- 6 %: half a percent drowns in it
+    assert (found.high / found.low) ** 0.5 - 1 == pytest.approx(0.063, abs=0.003)
     ratio = paired_ratio([(speed, speed * 1.005) for speed in speeds][:2])
     assert ratio is not None
     assert ratio.low is None
+
+
+QAT_Q4_0, PTQ_Q4_0, Q4_K_M = ((42.9, 7.20e9), (38.4, 6.9e9), (33.2, 7.60e9))
+"""Tokens per second of one run each, and bytes of the file."""
+
+
+def single_runs(baseline: float, candidate: float) -> Comparison:
+    """Decode speeds of two single runs, one after the other."""
+    old, new = (Bench((), (speed,), 0, 490) for speed in (baseline, candidate))
+    found = compare(Duel((old,), (new,), "BC"), "decode")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "ratio"),
+    [
+        pytest.param(42.9, 38.4, 0.895, id="two files called Q4_0"),
+        pytest.param(38.4, 42.9, 1.117, id="the same the other way round"),
+        pytest.param(8192 / 287.6, 8192 / 223.2, 1.29, id="starved runs are valid speed data"),
+        pytest.param(87.5, 102.8, 1.175, id="a laptop"),
+        pytest.param(3.41, 5.89, 1.73, id="42 % less time is 73 % more tokens per second"),
+    ],
+)
+def test_single_runs_carry_no_verdict_on_speed(baseline: float, candidate: float, ratio: float) -> None:
+    found = single_runs(baseline, candidate)
+
+    assert found.ratio == pytest.approx(ratio, abs=0.005)
+    assert (found.answer, found.why) == ("cannot-tell", "1 pair of runs; it takes 3 for an interval")
+    assert (found.low, found.high, found.detectable) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "observed", "predicted", "residual"),
+    [
+        pytest.param(Q4_K_M, QAT_Q4_0, 1.292, 1.056, 1.22, id="QAT Q4_0 against Q4_K_M"),
+        pytest.param(PTQ_Q4_0, QAT_Q4_0, 1.117, 0.958, 1.17, id="QAT against PTQ, both called Q4_0"),
+    ],
+)
+def test_what_single_runs_are_owed_to_nobody_can_tell(
+    baseline: tuple[float, float],
+    candidate: tuple[float, float],
+    observed: float,
+    predicted: float,
+    residual: float,
+) -> None:
+    found = attribute(Traffic(baseline[1]), Traffic(candidate[1]), single_runs(baseline[0], candidate[0]))
+
+    assert isinstance(found, Attribution)
+    assert found.cause == "cannot-tell"
+    assert found.observed == pytest.approx(observed, abs=0.001)
+    assert found.predicted == pytest.approx(predicted, abs=0.001)
+    assert found.residual == pytest.approx(residual, abs=0.005)
+    assert found.next_file.endswith(
+        ", and a PTQ file with the candidate's tensor types: it has the format without the recipe"
+    )
+
+
+def test_the_published_bandwidths() -> None:
+    reads = [speed * size / 1e9 for speed, size in (QAT_Q4_0, PTQ_Q4_0, Q4_K_M)]
+    assert [round(read) for read in reads] == [309, 265, 252]
 
 
 def test_eight_hundredths_of_a_point_of_mmlu() -> None:

@@ -104,8 +104,28 @@ replies = st.builds(
 )
 choices = st.builds(Choice, tuples(texts), tuples(numbers), tuples(counts), counts, texts, texts, texts)
 embeddings = st.builds(Embeddings, tuples(texts), tuples(texts), counts, texts, tuples(counts), texts, texts)
-benches = st.builds(Bench, tuples(numbers), tuples(numbers), counts, counts, tuples(numbers), counts)
-duels = st.builds(Duel, tuples(benches), tuples(benches), texts, st.booleans(), tuples(texts))
+benches = st.builds(
+    Bench,
+    tuples(numbers),
+    tuples(numbers),
+    counts,
+    counts,
+    tuples(numbers),
+    counts,
+    st.none() | numbers,
+    counts,
+    st.booleans(),
+)
+duels = st.builds(
+    Duel,
+    tuples(benches),
+    tuples(benches),
+    texts,
+    st.booleans(),
+    tuples(texts),
+    st.none() | numbers,
+    st.dictionaries(texts, numbers, max_size=2),
+)
 figures = st.none() | numbers
 chunks = st.builds(
     Chunk, st.sampled_from(["text", "thought", "answer"]), counts, numbers, figures, figures, st.none() | counts
@@ -300,7 +320,7 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     Instrument: st.builds(Instrument, texts, texts, answers, texts),
     FidelityRequest: st.builds(FidelityRequest, texts, texts, tuples(tuples(mappings)), counts, texts, texts),
     MemoryRequest: st.builds(MemoryRequest, st.none() | st.integers(1, 10**7), st.none() | st.integers(1, 1 << 62)),
-    BenchRequest: st.builds(BenchRequest, counts, counts, counts, counts),
+    BenchRequest: st.builds(BenchRequest, counts, counts, counts, counts, st.none() | counts),
 }
 every_record = pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
 
