@@ -102,6 +102,7 @@ class Forward:
         # one step can outlast the time-out on a slow machine
         C.llama_set_abort_callback(self._context, self._while_reading, None)
         self._batch = C.llama_batch_init(CHUNK, 0, 1)
+        self._shape: tuple[int, ...] = ()
         return self
 
     def __exit__(
@@ -143,5 +144,7 @@ class Forward:
         room(self._batch.pos)[:] = np.tile(np.arange(start, start + length), passages)
         room(self._batch.logits)[:] = np.tile(asked, passages)
         room(self._batch.n_seq_id)[:] = 1
-        for at in range(count):
-            self._batch.seq_id[at][0] = at // length
+        if self._shape != tokens.shape:
+            self._shape = tokens.shape
+            for at in range(count):  # pointers: one by one, which takes long enough to be done once only
+                self._batch.seq_id[at][0] = at // length
