@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Generator
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_quantcheck import markers
 from pytest_quantcheck.baselines import Baselines
+from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.companion_differences import companion_differences
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
@@ -43,6 +45,7 @@ from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
+from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.settings import option_name
@@ -86,6 +89,7 @@ class Run:
         self._outputs = Outputs(self.ledger, os.environ)
         self._internal_error = False
         self._repeats: Repeats | None = None
+        self._cache: Cache | None = None
         self.again: Repeats | None = None
         """How the next test is asked again; None in the first round."""
 
@@ -106,6 +110,18 @@ class Run:
     def is_worker(self) -> bool:
         """Whether this process is an xdist worker: it runs tests and writes no report."""
         return self._input is not None
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where answers are kept between runs; None where they are not."""
+        if self._cache is None and self._settings.cache != NO_CACHE:
+            directory = self._settings.cache
+            cache = getattr(self._config, "cache", None)
+            if directory is None and cache is not None:
+                with contextlib.suppress(OSError):
+                    directory = cache.mkdir("quantcheck-answers")
+            self._cache = None if directory is None else Cache(directory)
+        return self._cache
 
     def model(self, role: Role) -> ModelUnderTest:
         """The model of a role; made once, loaded by its first request."""
@@ -150,7 +166,10 @@ class Run:
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
         given = (self._settings, self.pins, trial.repeats, forced, OtherModels())
-        trial.probe = probe = Probe(model.engine, model.role, *given)
+        engine = model.engine
+        if markers.plan(item).timed and not self.ledger.sabotaged:  # seconds of an earlier run say nothing of this one
+            engine = getattr(engine, "fresh", engine)
+        trial.probe = probe = Probe(engine, model.role, *given)
         return probe
 
     # --- hooks, in the order in which they are called --------------------------------------------------------------
@@ -292,6 +311,9 @@ class Run:
             session.config.workeroutput[PINS_KEY] = self.pins.to_payload()  # type: ignore[attr-defined]
         else:
             self.ledger.add_use(use)
+            if self._cache is not None:
+                self.ledger.cache_failure = self._cache.failure
+                self._cache.prune()
             if self.ledger.ran:
                 tell_suite(session.config, self.ledger)
         try:

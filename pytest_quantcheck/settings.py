@@ -22,6 +22,8 @@ from pytest_quantcheck.rows import ROWS
 GATES = ("each", "session")
 SABOTAGE = "--quant-sabotage"
 """Not for users: the self-test asks its own runs for a candidate that is known to be bad (sabotage.py)."""
+NO_CACHE = Path("off")
+"""The value of ``--quant-cache`` that keeps no answers."""
 _TRUE_FALSE = "'true' or 'false'"
 
 
@@ -59,6 +61,8 @@ class Settings:
     confirm: bool = False
     allow: tuple[str, ...] = ()
     pin_template: Literal["baseline"] | None = None
+    cache: Path | None = None
+    """Where answers are kept; None: beside pytest's own cache. ``NO_CACHE``: nowhere."""
     selftest: bool = False
     report: Path | None = None
     summary: Path | None = None
@@ -260,6 +264,12 @@ OPTIONS: dict[str, Option] = {
     "pin_template": Option(
         _choice(("baseline",)), "'baseline'", "ROLE", "Render both sides with this side's chat template"
     ),
+    "cache": Option(
+        lambda text: NO_CACHE if text.lower() == "off" else Path(_text(text)),
+        "a folder or 'off'",
+        "DIR",
+        "Keep answers in DIR and reuse them (default: in pytest's cache folder), or off",
+    ),
     "selftest": Option(_flag, _TRUE_FALSE, "", "Show that the gate fails on five candidates that are known to be bad"),
     "report": Option(_path(".json"), "a path that ends in .json", "PATH", "Write a JSON report"),
     "summary": Option(_path(".md"), "a path that ends in .md", "PATH", "Write the summary as Markdown"),
@@ -267,7 +277,7 @@ OPTIONS: dict[str, Option] = {
 
 
 # in an ini file they are meant from where the file stands
-_PATHS = ("model", "baseline", "report", "summary")
+_PATHS = ("model", "baseline", "report", "summary", "cache")
 
 
 def option_name(name: str) -> str:
@@ -295,7 +305,7 @@ def given(config: pytest.Config, *names: str) -> dict[str, Any]:
             values[name] = option.value(said, option_name(name))
         elif ini:
             values[name] = option.value(str(ini), f"ini key quant_{name}")
-            if name in _PATHS and config.inipath is not None:
+            if name in _PATHS and values[name] != NO_CACHE and config.inipath is not None:
                 values[name] = type(values[name])(os.path.join(config.inipath.parent, values[name]))
     return values
 
