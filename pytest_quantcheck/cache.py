@@ -55,7 +55,8 @@ class Cache:
         path = self._path(key)
         try:
             text = path.read_text(encoding="ascii")
-            found = json.loads(text[_DIGEST_DIGITS + 1 :]) if text[:_DIGEST_DIGITS] == _check(text) else None
+            digest, value = text[:_DIGEST_DIGITS], text[_DIGEST_DIGITS:]
+            found = json.loads(value) if digest == _digest(value) else None
         except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(found, dict):
@@ -72,7 +73,7 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                part.write_text(f"{_digest(text)}\n{text}", encoding="ascii")
+                part.write_text(_digest(text) + text, encoding="ascii")
                 os.replace(part, path)
             finally:
                 part.unlink(missing_ok=True)
@@ -122,10 +123,6 @@ class Cache:
 def key_of(*parts: object) -> str:
     """The key of what is wholly described by ``parts`` (JSON builtins; TypeError for anything else)."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _check(entry: str) -> str:
-    return _digest(entry[_DIGEST_DIGITS + 1 :])
 
 
 def _digest(text: str) -> str:

@@ -58,7 +58,7 @@ def test_an_entry_that_is_not_whole_is_not_there(data: st.DataObject, tmp_path_f
     )
     place(cache).write_bytes(spoilt)
 
-    assert cache.get(KEY) == (None if spoilt != whole else json.loads(whole[33:]))
+    assert cache.get(KEY) == (None if spoilt != whole else json.loads(whole[32:]))
     cache.put(KEY, {"answer": "again"})
     assert cache.get(KEY) == {"answer": "again"}
 
@@ -69,7 +69,7 @@ def test_sound_digests_of_what_is_no_object(tmp_path: Path, value: bytes) -> Non
     cache.put(KEY, {})
     from pytest_quantcheck import cache as module
 
-    place(cache).write_text(f"{module._digest(value.decode())}\n{value.decode()}")
+    place(cache).write_text(module._digest(value.decode()) + value.decode())
 
     assert cache.get(KEY) is None
 
