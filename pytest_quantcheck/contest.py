@@ -15,12 +15,11 @@ from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.ggml_types import GGML_TYPES
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.machine import available_memory
+from pytest_quantcheck.memory_estimate import fits_together
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
 
-SPARE: Final = 0.8
-"""Two models may take this share of the available memory together: what the estimate leaves out needs the rest."""
 KV_BYTES: Final = {name.lower(): size / block for name, block, size in GGML_TYPES.values()}
 """Type of a KV cache -> bytes of one number in it."""
 
@@ -58,10 +57,5 @@ def both_fit(
     """
     if is_on_gpu or available is None:
         return False
-    return sum(_needed(card, context, kv_type) for card, kv_type in sides) <= SPARE * available
-
-
-def _needed(card: ModelCard, context: int | None, kv_type: str) -> float:
-    """Bytes of weights, keys and values."""
-    tokens = context or card.context_length or 0
-    return card.tensor_bytes + card.kv_bytes_per_token(tokens, KV_BYTES[kv_type])
+    # what holds no weights here (a server, a double) takes no memory here
+    return fits_together([(card, context, kv_type) for card, kv_type in sides if card.tensor_bytes], available)

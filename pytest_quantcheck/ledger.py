@@ -53,18 +53,22 @@ class RoleUse(Record):
     """What one role cost: over all processes of the run."""
 
     loads: int = 0
+    cached: int = 0
+    """Answers that came from the cache."""
     peak_memory: int | None = None
     facts: Payload = field(default_factory=dict)
 
     @classmethod
     def of(cls, engine: Engine) -> RoleUse:
         """What this process used of an engine."""
-        return cls(engine.loads, engine.peak_memory, getattr(engine, "facts", {}))
+        facts = getattr(engine, "facts", {})
+        return cls(engine.loads, getattr(engine, "cached", 0), engine.peak_memory, facts)
 
     def plus(self, other: RoleUse) -> RoleUse:
         """Both together; memory is the larger one, since processes peak apart."""
         peaks = [peak for peak in (self.peak_memory, other.peak_memory) if peak is not None]
-        return RoleUse(self.loads + other.loads, max(peaks, default=None), self.facts or other.facts)
+        loads, cached = self.loads + other.loads, self.cached + other.cached
+        return RoleUse(loads, cached, max(peaks, default=None), self.facts or other.facts)
 
 
 def payload_of(report: pytest.TestReport) -> Payload | None:
@@ -116,6 +120,8 @@ class Ledger:
         """Where a test stands, by node id: file below pytest's rootdir, line from 0, name."""
         self.cannot: Counter[str] = Counter()
         """Why tests were skipped that something here could not do, with how many."""
+        self.cache_failure = ""
+        """Why answers could not be kept."""
         self.sandbox: str | None = None
         """The level in which answers' code ran."""
         self._results: dict[str, Result] = {}

@@ -17,6 +17,7 @@ from pytest_quantcheck.checks.base import Check
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_share
+from pytest_quantcheck.checks.budget import TimedCheck
 from pytest_quantcheck.checks.budget import quant_budget
 from pytest_quantcheck.checks.choice import quant_choice
 from pytest_quantcheck.checks.code import quant_code
@@ -169,6 +170,8 @@ class Plan:
     family: str
     context: int | None
     json_schema: dict[str, Any] | None
+    timed: bool = False
+    """Whether seconds are judged."""
 
 
 _plan_key = pytest.StashKey[Plan]()
@@ -181,7 +184,8 @@ def plan(item: pytest.Item) -> Plan:
     if _plan_key not in item.stash:
         checks = build_checks(item)
         forced = next((check.json_schema for check in checks if isinstance(check, ConstrainedCheck)), None)
-        item.stash[_plan_key] = Plan(checks, tolerances(item), sample(item), family(item), context(item), forced)
+        timed = any(isinstance(check, TimedCheck) for check in checks)
+        item.stash[_plan_key] = Plan(checks, tolerances(item), sample(item), family(item), context(item), forced, timed)
     return item.stash[_plan_key]
 
 

@@ -159,16 +159,16 @@ def output_bytes(card: ModelCard) -> int | None:
     return None if card.vocabulary is None else 4 * card.vocabulary
 
 
-def fits_together(
-    cards: Sequence[ModelCard], contexts: Sequence[int | None], available: int, kv_type: str = "f16"
-) -> bool:
+def fits_together(sides: Sequence[tuple[ModelCard, int | None, str]], available: int) -> bool:
     """Whether several models can be loaded at once in ``available`` bytes; no where the header leaves it open.
+
+    :param sides: of each model its card, the context in tokens and the type of its KV cache.
 
     Careful: what any processor may lay out anew counts twice, and each model gets masks and `SCRATCH`. A context of
     None is the engine's own choice.
     """
     need = 0
-    for card, context in zip(cards, contexts, strict=True):
+    for card, context, kv_type in sides:
         tokens = context or default_context(card.context_length)
         found = estimate(card, tokens, kv_type)
         if found.kv is None:

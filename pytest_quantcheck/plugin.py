@@ -96,10 +96,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> Any:
     """The default engine: llama.cpp in a process of its own."""
+    from pytest_quantcheck.engines.cached import CachedEngine
     from pytest_quantcheck.engines.process import ProcessEngine
 
     run, timeout = config.stash[run_key], config.stash[settings_key].timeout
-    return ProcessEngine(Path(source).expanduser().absolute(), lambda: run.load_settings(role), timeout=timeout)
+    engine = ProcessEngine(Path(source).expanduser().absolute(), lambda: run.load_settings(role), timeout=timeout)
+    return engine if run.cache is None else CachedEngine(engine, lambda: run.load_settings(role), run.cache)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,8 @@ class Reply(Record):
     """Digest of the token ids that the model read. Empty when the engine does not know them."""
     grammar: GrammarCost | None = None
     """What the grammar or the JSON schema that governed the answer cost; None without one, or where it is not known."""
+    cached: bool = False
+    """Whether the answer was kept from an earlier run; then ``timings`` are those of that run."""
 
     @property
     def json(self) -> Any:

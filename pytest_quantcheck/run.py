@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 
 from pytest_quantcheck import markers
 from pytest_quantcheck.baselines import Baselines
+from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.companion_differences import companion_differences
 from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.distribution import PINS_KEY
@@ -51,6 +53,7 @@ from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
+from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.settings import option_name
@@ -102,6 +105,7 @@ class Run:
             lambda source: self._engine(Role.REFERENCE, source),
             lambda: self.pins.template,
         )
+        self._cache: Cache | None = None
         self.again: Repeats | None = None
         """How the next test is asked again; None in the first round."""
 
@@ -123,6 +127,21 @@ class Run:
         """Whether this process is an xdist worker: it runs tests and writes no report."""
         return self._input is not None
 
+    @property
+    def cache(self) -> Cache | None:
+        """Where answers are kept between runs; None where they are not."""
+        if self._cache is None and self._settings.cache != NO_CACHE:
+            directory = self._settings.cache or self._kept("quantcheck-answers")
+            self._cache = None if directory is None else Cache(directory)
+        return self._cache
+
+    def _kept(self, name: str) -> Path | None:
+        """A folder that pytest keeps between runs; None where it keeps nothing, or cannot."""
+        if self._config.pluginmanager.hasplugin("cacheprovider") and self._config.cache is not None:
+            with contextlib.suppress(OSError):
+                return self._config.cache.mkdir(name)
+        return None
+
     def model(self, role: Role) -> ModelUnderTest:
         """The model of a role; made once, loaded by its first request."""
         if role not in self._models:
@@ -143,8 +162,9 @@ class Run:
         """Where the log-probabilities of references are kept: for later runs, unless pytest keeps nothing."""
         if self._settings.reference_store is not None:
             return self._settings.reference_store
-        if self._config.pluginmanager.hasplugin("cacheprovider") and self._config.cache is not None:
-            return self._config.cache.mkdir("quantcheck-references")
+        kept = self._kept("quantcheck-references")
+        if kept is not None:
+            return kept
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="quantcheck-"))
         return self._scratch
@@ -181,7 +201,10 @@ class Run:
         trial = item.stash[trial_key]
         forced = markers.plan(item).json_schema
         given = (self._settings, self.pins, trial.repeats, forced, self._others(model))
-        trial.probe = probe = Probe(model.engine, model.role, *given, folder=item.path.parent)
+        engine = model.engine
+        if markers.plan(item).timed and not self.ledger.sabotaged:  # seconds of an earlier run say nothing of this one
+            engine = getattr(engine, "fresh", engine)
+        trial.probe = probe = Probe(engine, model.role, *given, folder=item.path.parent)
         return probe
 
     def _others(self, model: ModelUnderTest) -> OtherModels:
@@ -348,6 +371,9 @@ class Run:
             session.config.workeroutput[PINS_KEY] = self.pins.to_payload()  # type: ignore[attr-defined]
         else:
             self.ledger.add_use(use)
+            if self._cache is not None:
+                self.ledger.cache_failure = self._cache.failure
+                self._cache.prune()
             if self.ledger.ran:
                 tell_suite(session.config, self.ledger)
         try:

@@ -23,6 +23,8 @@ GATES = ("each", "session")
 SABOTAGE = "--quant-sabotage"
 """Not for users: the self-test asks its own runs for a candidate that is known to be bad (sabotage.py)."""
 REFERENCE_KV_TYPE = "f16"
+NO_CACHE = Path("off")
+"""The value of ``--quant-cache`` that keeps no answers."""
 _TRUE_FALSE = "'true' or 'false'"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
@@ -69,6 +71,8 @@ class Settings:
     confirm: bool = False
     allow: tuple[str, ...] = ()
     pin_template: Literal["baseline"] | None = None
+    cache: Path | None = None
+    """Where answers are kept; None: beside pytest's own cache. ``NO_CACHE``: nowhere."""
     selftest: bool = False
     report: Path | None = None
     summary: Path | None = None
@@ -341,6 +345,12 @@ OPTIONS: dict[str, Option] = {
     "pin_template": Option(
         _choice(("baseline",)), "'baseline'", "ROLE", "Render both sides with this side's chat template"
     ),
+    "cache": Option(
+        lambda text: NO_CACHE if text.lower() == "off" else Path(_text(text)),
+        "a folder or 'off'",
+        "DIR",
+        "Keep answers in DIR and reuse them (default: in pytest's cache folder), or off",
+    ),
     "selftest": Option(_flag, _TRUE_FALSE, "", "Show that the gate fails on five candidates that are known to be bad"),
     "report": Option(_path(".json"), "a path that ends in .json", "PATH", "Write a JSON report"),
     "summary": Option(_path(".md"), "a path that ends in .md", "PATH", "Write the summary as Markdown"),
@@ -348,7 +358,7 @@ OPTIONS: dict[str, Option] = {
 
 
 # in an ini file they are meant from where the file stands
-_PATHS = ("model", "baseline", "reference", "baseline_reference", "reference_store", "report", "summary")
+_PATHS = ("model", "baseline", "reference", "baseline_reference", "reference_store", "report", "summary", "cache")
 # one file, or one for each side
 PAIRED_PATHS = ("mmproj", "draft")
 
@@ -378,7 +388,7 @@ def given(config: pytest.Config, *names: str) -> dict[str, Any]:
             values[name] = option.value(said, option_name(name))
         elif ini:
             values[name] = option.value(str(ini), f"ini key quant_{name}")
-            if name in _PATHS and config.inipath is not None:
+            if name in _PATHS and values[name] != NO_CACHE and config.inipath is not None:
                 values[name] = type(values[name])(os.path.join(config.inipath.parent, values[name]))
         if name in PAIRED_PATHS and name in values:
             from_ini = said is None

@@ -23,6 +23,6 @@ def test_no_slower_than_the_baseline(quant: Probe) -> None:
     """Both models in turn. The margin is wide: a token takes a tenth of a millisecond, and a busy machine is felt."""
 
 
-@pytest.mark.quant_memory(weights="12 MB", fits="64 MB", context=2048)
+@pytest.mark.quant_memory(weights="12 MB", fits="64 MB")
 def test_memory(quant: Probe) -> None:
-    """The unquantized file has 6 MB of weights; cache and scratch take 13 MB at this context."""
+    """The unquantized file has 6 MB of weights; cache and scratch take some 15 MB at the context of the run."""

@@ -25,6 +25,17 @@ class _Limit:
     used: Callable[[Reply], float | None]
 
 
+@dataclass(frozen=True, slots=True)
+class TimedCheck:
+    """A check that judges seconds: its test must see the model at work, not an answer of an earlier run."""
+
+    check: Check
+
+    def __call__(self, seen: CheckInput) -> Score:
+        """The check's score."""
+        return self.check(seen)
+
+
 def quant_budget(
     *,
     total_tokens: int | None = None,
@@ -106,7 +117,7 @@ def quant_budget(
         lines = [text if held else f"{text} (over)" for held, text in found]
         return Score("budget", float(all(held for held, _ in found)), (", ".join(lines) or "no baseline yet") + counted)
 
-    return check
+    return check if first_visible_s is None and wall_s is None else TimedCheck(check)
 
 
 def _worst(limit: _Limit, replies: tuple[Reply, ...]) -> tuple[bool, str]:

@@ -16,11 +16,10 @@ from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import default_context
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.llama_log import LlamaLog
+from pytest_quantcheck.identity import TELLING_VARIABLES
 
 # of one number in the cache; all other types have at least four bits
 _LEAST_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 1.0}
-# what switches kernels, threads and devices
-_TELLING_VARIABLES = ("GGML_", "OMP_", "GOMP_", "KMP_", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
 def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progress, *, allocate: bool = True) -> Any:
@@ -101,7 +100,7 @@ def build_facts(context: Any, log: LlamaLog) -> dict[str, Any]:
         "build": build_words(),
         "system": C.llama_print_system_info().decode("utf-8", "replace").strip(),
         "environment": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(_TELLING_VARIABLES)
+            name: value for name, value in sorted(os.environ.items()) if name.startswith(TELLING_VARIABLES)
         },
     }
 

@@ -204,8 +204,8 @@ def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
                 str(thinking),
                 str(visible),
                 str(thinking + visible),
-                _median([reply.decode_tok_s for reply in replies]),
-                _median([reply.useful_tok_s for reply in replies]),
+                _median([reply.decode_tok_s for reply in replies if not reply.cached]),
+                _median([reply.useful_tok_s for reply in replies if not reply.cached]),
                 size(use.peak_memory) if use is not None and use.peak_memory else "-",
             ]
         )
@@ -214,6 +214,11 @@ def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
     if ledger.sampling is not None:
         seeds = f"{ledger.settings.seed} to {ledger.settings.seed + ledger.settings.samples - 1}"
         notes.append(f"{ledger.settings.samples} runs a test, seeds {seeds} on both sides, {ledger.sampling}")
+    kept = [f"{use.cached} of the {role}" for role, use in ledger.use.items() if use.cached]
+    if kept:
+        notes.append(f"answers of an earlier run, and not its speed: {', '.join(kept)} (--quant-cache=off asks anew)")
+    if ledger.cache_failure:
+        notes.append(f"answers could not be kept for the next run: {ledger.cache_failure}")
     if verdict.thinking is not None:
         notes.append(f"thinking, candidate over baseline: {verdict.thinking}")
     if any(use.facts.get("gpu") is False for use in ledger.use.values()):

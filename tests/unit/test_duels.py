@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left as bisect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pytest_quantcheck.engines.scripted import ScriptedEngine
 from pytest_quantcheck.gguf_card import KvLayers
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.machine import Watch
+from pytest_quantcheck.memory_estimate import fits_together
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
@@ -155,17 +157,15 @@ def test_every_measurement_is_watched(tmp_path: Path, together: bool) -> None:
 
 
 def sized(tensor_bytes: int) -> ModelCard:
-    return replace(card(), tensor_bytes=tensor_bytes, kv_layers=(KvLayers(2, 10, 10),))
+    return replace(card(), architecture="llama", tensor_bytes=tensor_bytes, kv_layers=(KvLayers(2, 32, 32),))
 
 
-@pytest.mark.parametrize(
-    ("available", "on_gpu", "fits"),
-    [(2840 * 5 // 4, False, True), (2840 * 5 // 4 - 4, False, False), (None, False, False), (10**9, True, False)],
-)
-def test_whether_both_fit(available: int | None, on_gpu: bool, fits: bool) -> None:
-    # weights, and 2 layers x 20 numbers x 10 tokens of 2 and of 4 bytes: 1000 and 1840
-    sides = [(sized(200), "f16"), (sized(240), "f32")]
-    assert both_fit(sides, 10, is_on_gpu=on_gpu, available=available) == fits
+@pytest.mark.parametrize(("on_gpu", "spare", "fits"), [(False, 0, True), (False, -1, False), (True, 1 << 50, False)])
+def test_whether_both_fit(on_gpu: bool, spare: int, fits: bool) -> None:
+    sides = [(sized(200), "f16"), (sized(240), "f32"), (card(), "f16")]
+    least = bisect(range(1 << 40), True, key=lambda size: fits_together([(c, 10, kv) for c, kv in sides[:2]], size))
+    assert both_fit(sides, 10, is_on_gpu=on_gpu, available=least + spare) == fits
+    assert not both_fit(sides, 10, is_on_gpu=False, available=None)
 
 
 def test_a_runs_duel_closes_the_baseline_and_asks_for_the_memorys_speed(monkeypatch: pytest.MonkeyPatch) -> None:

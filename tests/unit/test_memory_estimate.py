@@ -195,11 +195,11 @@ def test_two_models_at_once_need_room_for_both() -> None:
     one = replace(card(), tensor_bytes=10**9, tensor_types={"Q4_0": 9 * 10**8, "F32": 10**8})
     each = 19 * 10**8 + 4 * 1024 * 1024 + 128000 + 2048 * 1024 + SCRATCH
 
-    assert fits_together([one, one], [1024, 1024], 2 * each)
-    assert not fits_together([one, one], [1024, 1024], 2 * each - 1)
-    assert fits_together([one], [None], each + (4 * 1024 + 2048) * 32768)
-    assert not fits_together([one], [None], each)
+    assert fits_together([(one, 1024, "f16")] * 2, 2 * each)
+    assert not fits_together([(one, 1024, "f16")] * 2, 2 * each - 1)
+    assert fits_together([(one, None, "f16")], each + (4 * 1024 + 2048) * 32768)
+    assert not fits_together([(one, None, "f16")], each)
 
 
 def test_what_the_header_leaves_open_does_not_fit() -> None:
-    assert not fits_together([card((), "llama")], [512], 1 << 62)
+    assert not fits_together([(card((), "llama"), 512, "f16")], 1 << 62)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import LoopRule
+from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import OPTIONS
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import Thinking
@@ -81,6 +82,8 @@ GOOD = [
     ("strict", "true", True),
     ("strict", "False", False),
     ("allow", "chat template, KV cache", ("chat template", "kv cache")),
+    ("cache", "OFF", NO_CACHE),
+    ("cache", "kept/here", Path("kept/here")),
     ("pin_template", "Baseline", "baseline"),
     ("plan", "true", True),
     ("confirm", "true", True),
@@ -128,6 +131,7 @@ BAD = [
     ("max_thinking_inflation", "0.9"),
     ("max_thinking_inflation", "much"),
     ("gate", "never"),
+    ("cache", " "),
     ("report", "r.xml"),
     ("report", ""),
     ("report", "json"),
