@@ -20,6 +20,8 @@ from pytest_quantcheck.record import Payload
 
 FORMAT: Final = "1"
 """Of the entries and of the folder that they lie in; another version is another folder."""
+FOLDER: Final = "quantcheck-answers"
+"""Where answers are kept inside pytest's own cache folder."""
 LIMIT: Final = 1 << 30
 """Bytes that the entries may take together; beyond them those go first that were not used for the longest time."""
 _KEEP: Final = 0.9

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_quantcheck import cli_cache
 from pytest_quantcheck import cli_memory
 from pytest_quantcheck.card_text import card_rows
 from pytest_quantcheck.card_text import layout
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--json", action="store_true", help="print JSON instead of a table")
     card.set_defaults(run=_card)
     cli_memory.add_command(commands)
+    cli_cache.add_command(commands)
     return parser
 
 

@@ -57,7 +57,7 @@ def add_command(commands: Any) -> None:
     )
     memory.add_argument(
         "--budget",
-        type=_budget,
+        type=size_argument,
         metavar="SIZE",
         help="'12 GB' or '11.5 GiB': whether each file fits, and the largest context that does",
     )
@@ -132,7 +132,8 @@ def _context(text: str) -> int:
     return int(text)
 
 
-def _budget(text: str) -> int:
+def size_argument(text: str) -> int:
+    """Bytes from a command line."""
     try:
         return parse_size(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text)
     except ValueError:

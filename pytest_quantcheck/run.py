@@ -18,6 +18,7 @@ import pytest
 
 from pytest_quantcheck import markers
 from pytest_quantcheck.baselines import Baselines
+from pytest_quantcheck.cache import FOLDER
 from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.companion_differences import companion_differences
 from pytest_quantcheck.contest import compare_speed
@@ -131,7 +132,7 @@ class Run:
     def cache(self) -> Cache | None:
         """Where answers are kept between runs; None where they are not."""
         if self._cache is None and self._settings.cache != NO_CACHE:
-            directory = self._settings.cache or self._kept("quantcheck-answers")
+            directory = self._settings.cache or self._kept(FOLDER)
             self._cache = None if directory is None else Cache(directory)
         return self._cache
 
