@@ -101,7 +101,11 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
 
     run, timeout = config.stash[run_key], config.stash[settings_key].timeout
     engine = ProcessEngine(Path(source).expanduser().absolute(), lambda: run.load_settings(role), timeout=timeout)
-    return engine if run.cache is None else CachedEngine(engine, lambda: run.load_settings(role), run.cache)
+    if run.cache is None:
+        return engine
+    # a file against itself shows chance, and a kept answer would hide it
+    apart = role.value if run.same_file else ""
+    return CachedEngine(engine, lambda: run.load_settings(role), run.cache, apart)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,9 @@ from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.ledger import attach
@@ -135,6 +137,17 @@ class Run:
             directory = self._settings.cache or self._kept(FOLDER)
             self._cache = None if directory is None else Cache(directory)
         return self._cache
+
+    @property
+    def same_file(self) -> bool:
+        """Whether both sides have one content as far as headers tell; a file that cannot be read is the engine's."""
+        try:
+            marks = {
+                read_card(Path(self._settings.source(role)).expanduser()).fingerprint for role in self._settings.roles
+            }
+        except GgufError:
+            return False
+        return len(self._settings.roles) > 1 and len(marks) == 1
 
     def _kept(self, name: str) -> Path | None:
         """A folder that pytest keeps between runs; None where it keeps nothing, or cannot."""

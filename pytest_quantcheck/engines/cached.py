@@ -42,6 +42,8 @@ class CachedEngine:
     The key of an answer is the digest of everything that it depends on: all bytes of the files, llama.cpp's libraries,
     this package's code, the machine's kernels, how the model is loaded, and the whole request. Speed is never kept. A
     file that changes while the run goes on is refused: its answers and those of the old one would be mixed.
+
+    :param apart: engines of one file with different words here do not share their answers.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class CachedEngine:
         engine: ProcessEngine,
         settings: LoadSettings | Callable[[], LoadSettings],
         cache: Cache,
+        apart: str = "",
     ) -> None:
         self.fresh = engine
         """The engine itself, for whoever needs to see the model at work."""
@@ -56,6 +59,7 @@ class CachedEngine:
         """Answers that the cache gave so far."""
         self._settings = settings
         self._cache = cache
+        self._apart = apart
         self._paths: tuple[Path, ...] = part_paths(engine.path)
         self._state: Any = None
         self._identity: Payload | None = None
@@ -156,7 +160,7 @@ class CachedEngine:
         except OSError:  # the engine says what is wrong with the file
             return
         counted = {name: value for name, value in settings.to_payload().items() if name not in _NOT_COUNTED}
-        self._identity = {"files": files, "settings": counted, **build_identity(self._cache)}
+        self._identity = {"files": files, "settings": counted, "apart": self._apart, **build_identity(self._cache)}
         kept = self._cache.get(key_of(self._identity, "facts"))
         if kept is not None:
             self._facts = {**kept, "threads": settings.threads}

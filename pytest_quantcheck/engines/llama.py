@@ -99,6 +99,7 @@ class LlamaModel:
         self._embedder.close()
         C.llama_free(self._decoder.context)
         C.llama_model_free(self._model)
+        self._log.close()
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids, special tokens parsed, no BOS added."""

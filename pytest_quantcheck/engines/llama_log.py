@@ -33,6 +33,10 @@ class LlamaLog:
         self.callback = C.llama_log_callback(self._take)  # must outlive its use
         C.llama_log_set(self.callback, ctypes.c_void_p(0))
 
+    def close(self) -> None:
+        """Listen no more; llama.cpp must not call what is gone."""
+        C.llama_log_set(C.llama_log_callback(), None)
+
     def clear(self) -> None:
         """Forget what was said so far."""
         self._errors.clear()

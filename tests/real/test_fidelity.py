@@ -362,7 +362,9 @@ def test_logits_of_one_step_stay_within_their_bound(vocabulary: int) -> None:
     assert rows == 512 or (rows + 1) * vocabulary * 4 > 64 << 20
 
 
-def test_what_is_worked_on_at_a_time_is_small(monkeypatch: pytest.MonkeyPatch, made: Models, tmp_path: Path) -> None:
+def test_what_is_worked_on_at_a_time_is_small(
+    monkeypatch: pytest.MonkeyPatch, made: Models, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """The text's length plays no part: every array is a block's."""
     from pytest_quantcheck.engines import forward
     from pytest_quantcheck.engines import scoring
@@ -380,6 +382,7 @@ def test_what_is_worked_on_at_a_time_is_small(monkeypatch: pytest.MonkeyPatch, m
     monkeypatch.setattr(scoring, "BLOCK", 3 * ggufs.VOCABULARY)
     monkeypatch.setattr(forward, "MOST_LOGITS", 4 * 4 * 5 * ggufs.VOCABULARY)
     model = LlamaModel(str(made.file(weights="F32", seed=1)), LoadSettings(context=512), signs.append)
+    request.addfinalizer(model.close)
     signs.clear()
     store = str(tmp_path / "r.store")
     found = [model.fidelity(FidelityRequest("words", TEXT, window=WINDOW, write=store))]

@@ -334,7 +334,7 @@ def test_a_run_with_images(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     sides = ("--quant-model=new.gguf", "--quant-baseline=old.gguf", f"--quant-mmproj={mmproj}")
 
     def run() -> tuple[pytest.RunResult, Any]:
-        result = pytester.runpytest("-p", "no:randomly", *sides, "--quant-report=r.json")
+        result = pytester.runpytest("-p", "no:randomly", *sides, "--quant-report=r.json", "--quant-cache=off")
         return result, json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
 
     result, report = run()

@@ -99,7 +99,8 @@ def test_a_file_against_itself(pytester: pytest.Pytester, dist: tuple[str, ...])
     loads = {name: role["use"]["loads"] for name, role in done.report["roles"].items()}
     # in one process the baseline comes back to be timed beside the candidate; workers that share a machine time nothing
     assert loads == {"baseline": 2, "candidate": 2 if dist else 1}
-    assert len(done.report["verdict"]["instruments"]) == (not dist)
+    measured = [one["check"] for one in done.report["verdict"]["instruments"]]
+    assert sorted(measured) == ["fidelity", "fidelity", "memory", *([] if dist else ["speed"])]
 
 
 def test_workers_change_no_verdict(pytester: pytest.Pytester) -> None:
