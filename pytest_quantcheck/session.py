@@ -36,20 +36,32 @@ from pytest_quantcheck.verdict import Result
 _LONG_THOUGHT = 200
 
 Kind = Literal[
-    "regression", "crashed", "failed", "unfair", "nothing-compared", "cannot-tell", "no-regression", "no-loss"
+    "regression",
+    "crashed",
+    "stale",
+    "failed",
+    "unfair",
+    "nothing-compared",
+    "cannot-tell",
+    "no-regression",
+    "no-loss",
+    "recorded",
 ]
 KINDS: Final[dict[Kind, str]] = {
     "regression": "the candidate lost a requirement, a family of samples or an answer within the budget",
     "crashed": "an engine died, hung or refused, and nothing was lost besides",
+    "stale": "a recorded baseline is missing, cannot be read, or answers other questions or settings than this run's",
     "failed": "a test failed without a comparison: by its own fault, or because there was no baseline",
     "unfair": "the two sides differ in something that makes the comparison meaningless",
     "nothing-compared": "no pair could be compared",
     "cannot-tell": "nothing failed by itself, and the samples are too few to decide",
     "no-regression": "the samples show that no more than the margin was lost",
     "no-loss": "every requirement is kept, or every test passed where there was no baseline; there are no samples",
+    "recorded": "`--snapshot-update` recorded the baseline, its failures among it; nothing was compared",
 }
 """Every kind of session verdict and when it is given, the gravest first."""
-_PASSING: Final = ("no-regression", "no-loss")
+PASSING: Final = ("no-regression", "no-loss", "recorded")
+"""Kinds with which a run may exit 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +152,7 @@ def session_verdict(
     by_family = grouped([r for r in results if r.family], [r.family for r in results if r.family])
     return SessionVerdict(
         kind=kind,
-        fails=(kind not in _PASSING and (kind != "cannot-tell" or strict)) or (strict and facts.undecided),
+        fails=(kind not in PASSING and (kind != "cannot-tell" or strict)) or (strict and facts.undecided),
         sentence=sentences.sentence(kind, facts),
         next_step=sentences.next_step(kind, facts),
         reach=sentences.reach(facts) if compared else "",
@@ -155,6 +167,14 @@ def session_verdict(
     )
 
 
+def recording_verdict(observations: Sequence[Observation]) -> SessionVerdict:
+    """What a run says that recorded these observations as the baseline's."""
+    crashed = sum(seen.status is Status.ERROR for seen in observations)
+    kind: Kind = "crashed" if crashed else "recorded" if observations else "nothing-compared"
+    said = sentences.recorded(len(observations), sum(not seen.passed for seen in observations), crashed)
+    return SessionVerdict(kind, kind not in PASSING, *said, reach="", markers=(), families=())
+
+
 def _kind(facts: Facts) -> Kind:
     if not facts.results:
         return "nothing-compared"
@@ -164,6 +184,8 @@ def _kind(facts: Facts) -> Kind:
         return "regression"
     if facts.crashed:
         return "crashed"
+    if facts.unusable:
+        return "stale"
     if facts.alone or facts.starved:
         return "failed"
     if not facts.compared:

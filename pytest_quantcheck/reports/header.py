@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+
+import pytest
 
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.reports.differences import difference_lines
@@ -10,6 +13,7 @@ from pytest_quantcheck.reports.differences import held_lines
 from pytest_quantcheck.reports.terminal import MAX_WIDTH
 from pytest_quantcheck.reports.terminal import describe
 from pytest_quantcheck.reports.terminal import table
+from pytest_quantcheck.settings import Settings
 
 _HEAD = "quantcheck: "
 
@@ -18,7 +22,7 @@ def header(ledger: Ledger, width: int | None = None) -> list[str]:
     """The lines; ``width`` is that of the terminal unless given."""
     columns = min(width or shutil.get_terminal_size().columns, MAX_WIDTH) - len(_HEAD)
     rows = []
-    for role in ledger.settings.roles:
+    for role in ledger.roles:
         if role in ledger.cards:
             name, mix, bits, size = describe(ledger.cards[role])
             rows.append([role.value, name, mix, bits if bits == "-" else f"{bits} bits/weight", size])
@@ -28,3 +32,13 @@ def header(ledger: Ledger, width: int | None = None) -> list[str]:
         lines.append(f"{ledger.settings.samples} runs of every test, drawn with {ledger.sampling}")
     lines += [line for _, line in difference_lines(ledger.differences(), columns)]
     return [(" " * len(_HEAD) if number else _HEAD) + line for number, line in enumerate(lines)]
+
+
+def snapshot_lines(config: pytest.Config, settings: Settings) -> list[str]:
+    """What the run does with a recorded baseline."""
+    if settings.snapshots is not None:
+        does = "recording the baseline in" if settings.snapshot_use == "record" else "baseline recorded in"
+        return [f"{_HEAD}{does} {os.path.relpath(settings.snapshots, config.rootpath)}"]
+    if getattr(config.option, "update_snapshots", False) and settings.baseline is not None:
+        return [f"{_HEAD}a recorded baseline is left as it is: --quant-baseline gives a live one"]
+    return []

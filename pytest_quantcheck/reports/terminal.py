@@ -19,6 +19,7 @@ from pytest_quantcheck.reports.replies import answer
 from pytest_quantcheck.reports.sections import Section
 from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.samples import Samples
+from pytest_quantcheck.session import PASSING
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import points
@@ -43,7 +44,7 @@ def summary(ledger: Ledger, width: int | None = None) -> list[Line]:
     columns = min(width or shutil.get_terminal_size().columns, MAX_WIDTH)
     lines = [*_who(ledger, columns), *_differences(verdict, columns), Line("")]
     if verdict.markers:
-        lines += [*_verdicts(verdict, compared=Role.BASELINE in ledger.settings.roles), Line("")]
+        lines += [*_verdicts(verdict, compared=Role.BASELINE in ledger.roles), Line("")]
     lines += _tool_errors(verdict)
     lines += _confirmations(ledger)
     lines += _lost_samples(ledger, verdict, columns)
@@ -61,13 +62,13 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _colour(verdict: SessionVerdict) -> str:
-    if verdict.kind in ("no-loss", "no-regression"):
+    if verdict.kind in PASSING:
         return "green"
-    return "yellow" if verdict.kind in ("nothing-compared", "cannot-tell", "unfair") else "red"
+    return "yellow" if verdict.kind in ("nothing-compared", "cannot-tell", "unfair", "stale") else "red"
 
 
 def _who(ledger: Ledger, columns: int) -> list[Line]:
-    rows = [[role.value, *describe(ledger.cards[role])] for role in ledger.settings.roles if role in ledger.cards]
+    rows = [[role.value, *describe(ledger.cards[role])] for role in ledger.roles if role in ledger.cards]
     lines = table(["", "file", "types", "bits/weight", "size"], rows, left=3)
     return [Line(text) for text in [*lines, *held_lines(ledger.pins, ledger.conditions(), columns)]]
 
@@ -184,7 +185,7 @@ def _lost_samples(ledger: Ledger, verdict: SessionVerdict, columns: int) -> list
 
 def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
     rows = []
-    for role in ledger.settings.roles:
+    for role in ledger.roles:
         observations = list(ledger.observations(role))
         replies = [reply for observation in observations for reply in observation.replies]
         thinking = sum(reply.usage.thinking for reply in replies)
