@@ -6,6 +6,7 @@ Everything that depends on the machine (seconds, speeds, bytes of memory, thread
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -23,7 +24,6 @@ from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.record import Payload
-from pytest_quantcheck.record import Record
 from pytest_quantcheck.records import GrammarCost
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
@@ -46,6 +46,8 @@ NAME: Final = "baseline.json"
 _SETTINGS: Final = ("ctx", "max_tokens", "kv_type", "seed", "thinking", "loop", "samples")
 """Settings that change answers; the others belong to the machine, or to the judgement."""
 _NO_TIME: Final = Timings(0.0, None, 0.0)
+# what pytest says of a failed assertion's objects: addresses, and replies with their times
+_OF_THIS_RUN: Final = re.compile(r"(?: \+ +where | at 0x|Reply\().*", re.DOTALL)
 
 
 class SnapshotError(Exception):
@@ -275,8 +277,9 @@ def _reply(found: Payload) -> Reply:
     )
 
 
-def _score(score: Record) -> Payload:
-    return {name: value for name, value in score.to_payload().items() if value not in ({}, "") or name == "why"}
+def _score(score: Score) -> Payload:
+    plain = replace(score, why=_OF_THIS_RUN.sub("", score.why)).to_payload()
+    return {name: value for name, value in plain.items() if value not in ({}, "") or name not in ("errors", "answer")}
 
 
 def _lines(text: str) -> str | list[str]:

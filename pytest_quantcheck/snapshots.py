@@ -53,7 +53,7 @@ def file_name(test: str) -> str:
     end: file systems fold case, compose accents and cut.
     """
     name = _OTHER_LETTERS.sub("-", test)[:_MOST_LETTERS]
-    if _RESERVED.match(name):
+    if not name or name.startswith(".") or _RESERVED.match(name):
         name = f"_{name}"
     if name == test and _PLAIN_NAME.fullmatch(test):
         return name
@@ -79,7 +79,7 @@ class QuantSnapshots(JSONSnapshotExtension):
 
     snapshot_dirname: str | Path = SNAPSHOTS
     single_tests: ClassVar[bool] = False
-    """Whether the command names single tests: then nobody can tell what is left over."""
+    """Whether the command picks tests by name: then nobody can tell what is left over."""
 
     def __init__(self) -> None:
         self.accepted: bool | None = None
@@ -151,7 +151,7 @@ class Snapshots:
         self._engine = engine
         self._recording: Recording | None = None
         QuantSnapshots.snapshot_dirname = str(self.folder)
-        QuantSnapshots.single_tests = any("::" in str(arg) for arg in config.args)
+        QuantSnapshots.single_tests = bool(config.option.keyword) or any("::" in str(arg) for arg in config.args)
 
     @property
     def path(self) -> Path:

@@ -281,7 +281,7 @@ def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots
         if observation.status is not Status.ERROR and caught is not None:
             raise caught
         pytest.fail(f"no answer from the engine: {observation.error}", pytrace=False)
-    if why := snapshots.record(item, observation, (*markers.plan(item).of_the_machine, markers.EXACT)):
+    if why := snapshots.record(item, observation, markers.plan(item).of_the_machine):
         pytest.fail(f"the snapshot {why}", pytrace=False)
 
 
