@@ -154,7 +154,8 @@ class Run:
     def pins(self) -> Pins:
         """What both sides are held to."""
         if self._pins is None:
-            if self.snapshots is not None and (recording := self.snapshots.holds()):
+            recording = self.snapshots.holds() if self.snapshots is not None else None
+            if recording is not None and self._settings.snapshot_use == "check":
                 self._pins = recording.pins
                 return self._pins
             cards = self.ledger.cards

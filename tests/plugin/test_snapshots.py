@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def whys(outcome: Outcome) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """syrupy takes a run inside a worker of these tests' own run for a worker, by the environment."""
+    """A run inside a worker of these tests' own run would be a worker for syrupy, by the environment."""
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -252,12 +253,12 @@ def test_likelihoods_and_vectors_are_recorded(plain_gate: Gate) -> None:
 # --- syrupy's options ---
 
 
-def test_a_test_without_a_snapshot_fails(gate: Gate) -> None:
-    one_test(gate, PLAIN)
-    record(gate)
-    gate.pytester.makepyfile(test_it=PLAIN + PLAIN.replace("test_it", "test_new"))
+def test_a_test_without_a_snapshot_fails(plain_gate: Gate) -> None:
+    one_test(plain_gate, PLAIN)
+    record(plain_gate)
+    plain_gate.pytester.makepyfile(test_it=PLAIN + PLAIN.replace("test_it", "test_new"))
 
-    outcome = check(gate)
+    outcome = check(plain_gate)
 
     assert outcome.result.ret == 1
     assert (outcome.kind, outcome.words) == ("stale", {"test_it": "held", "test_new": "unpaired"})
@@ -527,37 +528,41 @@ def test_quant_record_alone_is_a_mistake(plain_gate: Gate) -> None:
 # --- faults ---
 
 
-@pytest.mark.parametrize(
-    ("garble", "said"),
-    [
-        (lambda text: text[: len(text) // 2], "it is no JSON: *"),
-        (lambda text: "", "it is no JSON: *"),
-        (lambda text: text.replace('"format": 1', '"format": 2'), "its format is 2; a newer version wrote it, *"),
-        (lambda text: text.replace('"status"', '"state"'), "it misses 'status'"),
-        (lambda text: text.replace('"answers": [', '"answers": [5, '), "it is not as it was written: *"),
-        (lambda text: "[" * 100_000, "it is no JSON: *"),
-        (lambda text: "[]", "it is no JSON object"),
-        (lambda text: text.replace("{", "{\udcff", 1), "it is no UTF-8 text"),
-    ],
-)
-def test_a_damaged_snapshot_is_said_and_fails(plain_gate: Gate, garble: Any, said: str) -> None:
-    one_test(plain_gate, PLAIN + PLAIN.replace("test_it", "test_other"))
+DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
+    "cut": (lambda text: text[: len(text) // 2], "it is no JSON: *"),
+    "empty": (lambda text: "", "it is no JSON: *"),
+    "newer": (lambda text: text.replace('"format": 1', '"format": 2'), "its format is 2; a newer version wrote it, *"),
+    "renamed": (lambda text: text.replace('"status"', '"state"'), "it misses 'status'"),
+    "other": (lambda text: text.replace('"answers": [', '"answers": [5, '), "it is not as it was written: *"),
+    "deep": (lambda text: "[" * 100_000, "it is no JSON: *"),
+    "list": (lambda text: "[]", "it is no JSON object"),
+    "bytes": (lambda text: text.replace("{", "{\udcff", 1), "it is no UTF-8 text"),
+}
+
+
+def test_a_damaged_snapshot_is_said_and_fails(plain_gate: Gate) -> None:
+    one_test(plain_gate, PLAIN + "".join(PLAIN.replace("test_it", f"test_{name}") for name in DAMAGE))
     record(plain_gate)
-    path = folder(plain_gate) / "test_it" / "test_it.json"
-    path.write_text(garble(path.read_text(encoding="utf-8")), encoding="utf-8", errors="surrogateescape")
+    for name, (damage, _) in DAMAGE.items():
+        path = folder(plain_gate) / "test_it" / f"test_{name}.json"
+        path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8", errors="surrogateescape")
 
     outcome = check(plain_gate)
 
     assert (outcome.result.ret, outcome.kind) == (1, "stale")
-    assert outcome.words == {"test_it": "unpaired", "test_other": "held"}
+    assert outcome.words == {"test_it": "held", **{f"test_{name}": "unpaired" for name in DAMAGE}}
     outcome.result.stdout.fnmatch_lines(
-        [f"BAD SNAPSHOT: quant_snapshots/test_it/test_it.json cannot be read: {said}; record it: pytest*"]
+        [
+            f"BAD SNAPSHOT: quant_snapshots/test_it/test_{name}.json cannot be read: {said}; record it: pytest*"
+            for name, (_, said) in DAMAGE.items()
+        ]
     )
+    outcome.result.stdout.fnmatch_lines(["STALE: 8 tests without a recorded baseline to compare with (8 unreadable)"])
     record(plain_gate)
     assert check(plain_gate).kind == "no-loss"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "model": {}}'])
+@pytest.mark.parametrize("text", ["{", '{"format": 99}', '{"format": 1, "model": {}}'])
 def test_a_damaged_baseline_is_refused(plain_gate: Gate, text: str) -> None:
     one_test(plain_gate, PLAIN)
     record(plain_gate)
@@ -649,33 +654,35 @@ def test_a_candidate_that_crashes_is_not_stale(plain_gate: Gate) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="tells a story of a repository")
-def test_the_story(gate: Gate) -> None:
+def test_the_story(plain_gate: Gate) -> None:
     def git(*args: str) -> str:
         who = ("-c", "user.name=x", "-c", "user.email=x@localhost", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", *who, *args], cwd=gate.pytester.path, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *who, *args], cwd=plain_gate.pytester.path, check=True, capture_output=True, text=True
+        )
         return done.stdout
 
-    one_test(gate, PLAIN, "yes", "yes")
-    (gate.pytester.path / ".gitignore").write_text(
+    one_test(plain_gate, PLAIN, "yes", "yes")
+    (plain_gate.pytester.path / ".gitignore").write_text(
         "*.txt\nreport.json\n.pytest_cache/\n__pycache__/\nanswers.json\n", encoding="ascii"
     )
     git("init", "-q")
-    assert record(gate).result.ret == 0
+    assert record(plain_gate).result.ret == 0
     git("add", ".")
     git("commit", "-qm", "tests with their baseline")
     assert "quant_snapshots/test_it/test_it.json" in git("ls-files").split()
 
-    assert check(gate).result.ret == 0
+    assert check(plain_gate).result.ret == 0
     assert git("status", "--porcelain") == ""
 
-    gate.answers({"x": "yes"}, {"x": "no idea"})
-    lost = check(gate)
+    plain_gate.answers({"x": "yes"}, {"x": "no idea"})
+    lost = check(plain_gate)
     assert lost.result.ret == 1
     lost.result.stdout.fnmatch_lines(["  baseline *", "    'yes'", "  candidate *", "    'no idea'"])
     assert git("status", "--porcelain") == ""
 
-    assert check(gate, "--snapshot-update", "--quant-record").result.ret == 0
+    assert check(plain_gate, "--snapshot-update", "--quant-record").result.ret == 0
     changed = [line for line in git("diff", "--unified=0", "quant_snapshots/test_it").splitlines() if line[0] in "+-"]
     assert '-      "text": "yes",' in changed
     assert '+      "text": "no idea",' in changed
-    assert check(gate).words == {"test_it": "inherited"}
+    assert check(plain_gate).words == {"test_it": "inherited"}

@@ -233,7 +233,7 @@ def test_other_likelihoods() -> None:
     one = SimpleNamespace(asked="p")
     more: Any = {"choices": (one,)}
 
-    assert other_questions(seen(**more), seen(choices=(SimpleNamespace(asked="q"),))).startswith("choice 1 is another")  # type: ignore[arg-type]
+    assert other_questions(seen(**more), seen(choices=(SimpleNamespace(asked="q"),))).startswith("choice 1 is another")
     assert other_questions(seen(**more), seen()) == "the test asks for 0 of choices now, 1 were recorded"
 
 
