@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_quantcheck import snapshot_files
 from pytest_quantcheck import snapshots
 from tests.plugin.conftest import DIED
 from tests.plugin.conftest import Gate
@@ -647,7 +648,8 @@ def test_a_full_disk_leaves_the_old_snapshots(plain_gate: Gate, monkeypatch: pyt
     def full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshots, "write_atomically", full)
+    for module in (snapshots, snapshot_files):
+        monkeypatch.setattr(module, "write_atomically", full)
     outcome = record(plain_gate)
 
     assert outcome.result.ret == 1

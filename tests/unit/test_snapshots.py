@@ -32,7 +32,7 @@ from pytest_quantcheck.records import Score
 from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import ToolCall
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.snapshots import file_name
+from pytest_quantcheck.snapshot_files import file_name
 from tests.builders import reply
 from tests.ledgers import card
 from tests.unit.test_records import observations
