@@ -123,6 +123,8 @@ class Ledger:
         """Why answers could not be kept."""
         self.recording: Recording | None = None
         """The recorded baseline that this run compares with."""
+        self.unrecorded = 0
+        """Tests of a recording that were not recorded: the engine, the test or the disk failed."""
         self.sandbox: str | None = None
         """The level in which answers' code ran."""
         self._results: dict[str, Result] = {}
@@ -135,6 +137,7 @@ class Ledger:
         if "baseline" in payload:
             observation = Observation.from_payload(payload["baseline"])
             self._baselines[observation.pair] = observation
+            self.unrecorded += bool(payload.get("unrecorded"))
         elif "result" in payload:
             # the baseline half travelled with its own report already; a test that was repeated counts once, as it ended
             result = Result.from_payload(payload["result"])
@@ -225,7 +228,7 @@ class Ledger:
     def verdict(self) -> SessionVerdict:
         """The verdict on the run."""
         if self.settings.snapshot_use == "record":
-            return recording_verdict(tuple(self._baselines.values()))
+            return recording_verdict(tuple(self._baselines.values()), self.unrecorded)
         return session_verdict(
             self.results,
             roles=self.roles,

@@ -268,12 +268,14 @@ def sight(count: int, rule: Rule, *, wins: float = BACKGROUND, noun: str = "samp
     return f"{said[0]}: {'; '.join(said[1:])}"
 
 
-def recorded(tests: int, failed: int, crashed: int) -> tuple[str, str]:
+def recorded(tests: int, failed: int, crashed: int, unrecorded: int) -> tuple[str, str]:
     """(The sentence, the next step) of a run that recorded a baseline."""
     if not tests:
         return "NO VERDICT: nothing was recorded", "select a test that asks the model"
     if crashed:
         return f"CRASHED: {_plural(crashed, 'test')} stopped by the engine and not recorded", _WORDS_ABOVE
+    if unrecorded:
+        return f"FAILED: {_plural(unrecorded, 'test')} could not be recorded", "the reasons stand above"
     weak = f"; {failed} of them {'fails' if failed == 1 else 'fail'} on this file" if failed else ""
     return (
         f"RECORDED: the answers of {_plural(tests, 'test')}{weak}; nothing was compared",

@@ -167,11 +167,13 @@ def session_verdict(
     )
 
 
-def recording_verdict(observations: Sequence[Observation]) -> SessionVerdict:
-    """What a run says that recorded these observations as the baseline's."""
+def recording_verdict(observations: Sequence[Observation], unrecorded: int = 0) -> SessionVerdict:
+    """What a run says that recorded these observations as the baseline's, except ``unrecorded`` of them."""
     crashed = sum(seen.status is Status.ERROR for seen in observations)
-    kind: Kind = "crashed" if crashed else "recorded" if observations else "nothing-compared"
-    said = sentences.recorded(len(observations), sum(not seen.passed for seen in observations), crashed)
+    kind: Kind = (
+        "crashed" if crashed else "failed" if unrecorded else "recorded" if observations else "nothing-compared"
+    )
+    said = sentences.recorded(len(observations), sum(not seen.passed for seen in observations), crashed, unrecorded)
     return SessionVerdict(kind, kind not in PASSING, *said, reach="", markers=(), families=())
 
 

@@ -275,7 +275,8 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
 
 def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots: Snapshots) -> None:
     """Write the snapshot; what cannot be a baseline fails, and leaves the snapshot as it was."""
-    caught = trial.caught
+    caught, payload = trial.caught, trial.payload
+    trial.payload = json.dumps({"baseline": observation.to_payload(), "unrecorded": True})
     if observation.status is Status.ERROR or is_broken_test(caught):
         snapshots.keep(item)
         if observation.status is not Status.ERROR and caught is not None:
@@ -283,6 +284,7 @@ def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots
         pytest.fail(f"no answer from the engine: {observation.error}", pytrace=False)
     if why := snapshots.record(item, observation, markers.plan(item).of_the_machine):
         pytest.fail(f"the snapshot {why}", pytrace=False)
+    trial.payload = payload
 
 
 def act(verdict: Verdict, candidate: Observation, baseline: Observation | None, caught: Caught | None) -> None:

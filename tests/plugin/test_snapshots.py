@@ -652,7 +652,7 @@ def test_a_full_disk_leaves_the_old_snapshots(plain_gate: Gate, monkeypatch: pyt
         monkeypatch.setattr(module, "write_atomically", full)
     outcome = record(plain_gate)
 
-    assert outcome.result.ret == 1
+    assert (outcome.result.ret, outcome.kind) == (1, "failed")
     outcome.result.stdout.fnmatch_lines(
         [
             "the snapshot quant_snapshots/test_it/test_it.json could not be written: No space left on device",
