@@ -27,7 +27,7 @@ def table() -> str:
 
 
 def _exit(kind: str) -> str:
-    if kind in session._PASSING:
+    if kind in session.PASSING:
         return "0"
     if kind == "cannot-tell":
         return "0; 1 with `--quant-strict`"

@@ -25,6 +25,8 @@ from pytest_quantcheck.fairness import differences
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import same_content
 from pytest_quantcheck.pins import Pins
+from pytest_quantcheck.recording import Recording
+from pytest_quantcheck.records import SIDES
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Record
@@ -35,6 +37,7 @@ from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import Kind
 from pytest_quantcheck.session import SessionVerdict
+from pytest_quantcheck.session import recording_verdict
 from pytest_quantcheck.session import session_verdict
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.statistics import Rule
@@ -122,6 +125,10 @@ class Ledger:
         """Why tests were skipped that something here could not do, with how many."""
         self.cache_failure = ""
         """Why answers could not be kept."""
+        self.recording: Recording | None = None
+        """The recorded baseline that this run compares with."""
+        self.unrecorded = 0
+        """Tests of a recording that were not recorded: the engine, the test or the disk failed."""
         self.sandbox: str | None = None
         """The level in which answers' code ran."""
         self._results: dict[str, Result] = {}
@@ -134,10 +141,13 @@ class Ledger:
         if "baseline" in payload:
             observation = Observation.from_payload(payload["baseline"])
             self._baselines[observation.pair] = observation
+            self.unrecorded += bool(payload.get("unrecorded"))
         elif "result" in payload:
             # the baseline half travelled with its own report already; a test that was repeated counts once, as it ended
             result = Result.from_payload(payload["result"])
             self._results[result.nodeid] = result
+            if "recorded" in payload:
+                self._baselines[result.pair] = Observation.from_payload(payload["recorded"])
         elif "cannot" in payload:
             self.cannot[payload["cannot"]] += 1
 
@@ -146,6 +156,11 @@ class Ledger:
         for name, payload in use.items():
             role = Role(name)
             self.use[role] = self.use.get(role, RoleUse()).plus(RoleUse.from_payload(payload))
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The sides that are compared, the recorded baseline among them."""
+        return self.settings.roles if self.recording is None else SIDES
 
     @property
     def results(self) -> list[Result]:
@@ -170,26 +185,36 @@ class Ledger:
         """
         if self._same_content is None:
             paths = [Path(card.path) for card in self.cards.values()]
-            self._same_content = (
-                not self.sabotaged
-                and len(paths) == 2
-                and not any(one.row == "projector" and one.level != "informs" for one in self.companions)
-                and all(path.is_file() for path in paths)
-                and same_content(*paths)
-            )
+            if self.recording is not None:  # only its fingerprint is at hand
+                marks = {card.fingerprint for card in self.cards.values()}
+                self._same_content = not self.sabotaged and len(paths) == 2 and len(marks) == 1 and marks != {""}
+            else:
+                self._same_content = (
+                    not self.sabotaged
+                    and len(paths) == 2
+                    and not any(one.row == "projector" and one.level != "informs" for one in self.companions)
+                    and all(path.is_file() for path in paths)
+                    and same_content(*paths)
+                )
         return self._same_content
 
     def conditions(self) -> dict[Role, Conditions]:
         """Under which conditions each side runs, as its engine reports them once both sides were loaded."""
         plans = {role: planned(role, self.settings, self.pins, self.cards.get(role)) for role in self.settings.roles}
         facts = {role: self.use[role].facts for role in plans if role in self.use and self.use[role].facts}
+        if self.recording is not None:
+            recorded, now = self.recording.conditions, plans[Role.CANDIDATE]
+            now = now.with_facts(facts[Role.CANDIDATE]) if facts else now
+            if bool(recorded.build) != bool(now.build):
+                return {Role.CANDIDATE: now}
+            return {Role.BASELINE: recorded, Role.CANDIDATE: now}
         if facts.keys() != plans.keys():
             return plans  # a plan against a fact would differ by what nobody could plan
         return {role: plan.with_facts(facts[role]) for role, plan in plans.items()}
 
     def differences(self) -> tuple[Difference, ...]:
         """What is not the same on both sides; nothing without a baseline."""
-        return differences(
+        found = differences(
             self.cards,
             self.conditions(),
             [(result.baseline, result.candidate) for result in self.results if result.baseline is not None],
@@ -198,6 +223,8 @@ class Ledger:
             renderings=self.renderings,
             more=[*self.companions, *reference_differences(self.references)],
         )
+        # neither speed nor memory is recorded, so nothing forbids to compare them
+        return tuple(map(_without_machine, found)) if self.recording is not None else found
 
     def end(self, exit_status: int) -> tuple[EndKind, SessionVerdict | None]:
         """How the run ended, in one word, and the verdict on it unless it was refused."""
@@ -208,9 +235,11 @@ class Ledger:
 
     def verdict(self) -> SessionVerdict:
         """The verdict on the run."""
+        if self.settings.snapshot_use == "record":
+            return recording_verdict(tuple(self._baselines.values()), self.unrecorded)
         return session_verdict(
             self.results,
-            roles=self.settings.roles,
+            roles=self.roles,
             rule=Rule.of(self.settings.margin, self.settings.alpha),
             strict=self.settings.strict,
             differences=self.differences(),
@@ -218,3 +247,12 @@ class Ledger:
             template_pinned=self.settings.pin_template is not None,
             max_thinking_inflation=self.settings.max_thinking_inflation,
         )
+
+
+def _without_machine(difference: Difference) -> Difference:
+    """The same, ruling out no verdict on speed or memory."""
+    kinds = tuple(kind for kind in difference.kinds if kind not in ("speed", "memory"))
+    if kinds == difference.kinds:
+        return difference
+    level = difference.level if kinds or difference.level == "informs" else "informs"
+    return replace(difference, kinds=kinds, level=level)

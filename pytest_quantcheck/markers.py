@@ -16,6 +16,7 @@ import pytest
 from pytest_quantcheck.checks.base import Check
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
+from pytest_quantcheck.checks.base import checked_flag
 from pytest_quantcheck.checks.base import checked_share
 from pytest_quantcheck.checks.budget import TimedCheck
 from pytest_quantcheck.checks.budget import quant_budget
@@ -37,6 +38,10 @@ ASSERTIONS: Final = "assertions"
 """The family of a test that carries no check marker, and the score of what its body asserts."""
 ANSWER: Final = "answer"
 """The score that says whether the answers are answers at all."""
+EXACT: Final = "exact"
+"""The score that says whether the answers are the baseline's."""
+_OF_THE_MACHINE: Final = ("speed", "memory")
+"""Checks of figures that belong to the machine; so do those of seconds."""
 
 WRONG: Final = "quantcheck_wrong"
 """An attribute of a test function that cannot run: one line that says why, raised when collection is over."""
@@ -58,6 +63,13 @@ class Context:
     """What a test needs: ``tokens`` of context, for its longest prompt and the answer together."""
 
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Whether the candidate must answer with the baseline's very words."""
+
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +110,14 @@ TABLE: Final = (
     Marker("quant_tolerance", "", None, "by how much a check's score (0 to 1) may drop below the baseline's"),
     Marker("quant_sample", "", None, "the test is one sample of a family, which is judged as a whole"),
     Marker("quant_context", "", None, "the test needs so many tokens of context, prompt and answer together"),
+    Marker("quant_snapshot", "", None, "exact=True: the answers are the baseline's word by word, recorded or live"),
 )
 
-MODIFIERS: Final[dict[str, type]] = {"quant_sample": Sample, "quant_context": Context}
+MODIFIERS: Final[dict[str, type]] = {
+    "quant_sample": Sample,
+    "quant_context": Context,
+    "quant_snapshot": Exact,
+}
 """What holds the keywords of a marker that is no check; `quant_tolerance` takes the names of the checks."""
 
 
@@ -152,6 +169,17 @@ def context(item: pytest.Item) -> int | None:
     return None
 
 
+def exact(item: pytest.Item) -> bool:
+    """Whether the answers must be the baseline's word by word."""
+    for row, keywords in _found(item):
+        if row.name == "quant_snapshot":
+            try:
+                return checked_flag("exact", keywords["exact"])
+            except MarkerError as error:
+                raise _error(item, row, keywords, str(error)) from None
+    return False
+
+
 def family(item: pytest.Item) -> str:
     """Under which heading the test is counted: its first check of the table, else 'assertions'."""
     return next((row.check for row in _CHECKS if item.get_closest_marker(row.name)), ASSERTIONS)
@@ -172,6 +200,10 @@ class Plan:
     json_schema: dict[str, Any] | None
     timed: bool = False
     """Whether seconds are judged."""
+    exact: bool = False
+    """Whether the answers must be the baseline's."""
+    of_the_machine: tuple[str, ...] = ()
+    """Names of the checks that judge what belongs to the machine, not to the model."""
 
 
 _plan_key = pytest.StashKey[Plan]()
@@ -184,8 +216,19 @@ def plan(item: pytest.Item) -> Plan:
     if _plan_key not in item.stash:
         checks = build_checks(item)
         forced = next((check.json_schema for check in checks if isinstance(check, ConstrainedCheck)), None)
-        timed = any(isinstance(check, TimedCheck) for check in checks)
-        item.stash[_plan_key] = Plan(checks, tolerances(item), sample(item), family(item), context(item), forced, timed)
+        names = [row.check for row, _ in _found(item) if row.factory is not None]
+        seconds = [name for name, check in zip(names, checks, strict=True) if isinstance(check, TimedCheck)]
+        item.stash[_plan_key] = Plan(
+            checks,
+            tolerances(item),
+            sample(item),
+            family(item),
+            context(item),
+            forced,
+            timed=bool(seconds),
+            exact=exact(item),
+            of_the_machine=(*seconds, *(name for name in names if name in _OF_THE_MACHINE)),
+        )
     return item.stash[_plan_key]
 
 

@@ -323,6 +323,8 @@ class Word(StrEnum):
 
 
 Outcome = Literal["passed", "failed", "xfailed", "error"]
+Unusable = Literal["missing", "stale", "unreadable"]
+"""Why a recorded baseline cannot be compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,8 @@ class Verdict(Record):
     """The candidate needs more tokens than it was given, the baseline did not."""
     change: float = 0.0
     """Score of the candidate minus score of the baseline, -1 to 1; 0 where nothing was compared."""
+    snapshot: Unusable | Literal[""] = ""
+    """What is wrong with the baseline that should have been recorded; empty when nothing is."""
 
     @property
     def counts(self) -> bool:

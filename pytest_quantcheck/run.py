@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ from pytest_quantcheck.pins import pin
 from pytest_quantcheck.pins import templates_differ
 from pytest_quantcheck.pins import with_declared
 from pytest_quantcheck.probe import Probe
+from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Word
@@ -52,6 +54,7 @@ from pytest_quantcheck.references import References
 from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.reports import github
+from pytest_quantcheck.reports.header import snapshot_lines
 from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
 from pytest_quantcheck.sampling import Sampling
@@ -66,6 +69,10 @@ from pytest_quantcheck.trial import finish
 from pytest_quantcheck.trial import trial_key
 from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of
+from pytest_quantcheck.verdict import UNUSABLE
+
+if TYPE_CHECKING:
+    from pytest_quantcheck.snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +99,17 @@ class Run:
         self._settings = settings
         self._input: dict[str, Any] | None = getattr(config, "workerinput", None)
         shared = (self._input or {}).get(SHARED_KEY)
-        self.baselines = Baselines(Path(shared) if shared else None)
+        self.snapshots: Snapshots | None = None
+        if settings.snapshot_use:
+            from pytest_quantcheck import snapshots
+
+            self.snapshots = snapshots.Snapshots(config, settings, lambda: self.model(settings.roles[0]).engine)
+        self.baselines = Baselines(Path(shared) if shared else None, self.snapshots)
         pins = (self._input or {}).get(PINS_KEY)
         # what the controller read from the headers holds for every worker
         self._pins = Pins.from_payload(pins) if pins else None
         self._declared = False  # whether the tests changed the context
+        self._base_pins: Pins | None = None  # before they did
         self._models: dict[Role, ModelUnderTest] = {}
         self._outputs = Outputs(self.ledger, os.environ)
         self._internal_error = False
@@ -187,6 +200,10 @@ class Run:
     def pins(self) -> Pins:
         """What both sides are held to."""
         if self._pins is None:
+            recording = self.snapshots.holds() if self.snapshots is not None else None
+            if recording is not None and self._settings.snapshot_use == "check":
+                self._pins = recording.pins
+                return self._pins
             cards = self.ledger.cards
             if len(cards) > 1 and templates_differ(self._settings, cards):
                 self.ledger.renderings = render_probes([cards[Role.BASELINE], cards[Role.CANDIDATE]])
@@ -198,7 +215,8 @@ class Run:
         """Make the context fit what the tests declare; MarkerError when one needs more than there can be."""
         needs = {pair_key(item.nodeid): markers.plan(item).context for item in items if role_of(item) is not None}
         before = self.pins
-        self._pins = self.ledger.pins = with_declared(before, needs)
+        pins = with_declared(before, needs)
+        self._pins = self.ledger.pins = pins if self.snapshots is None else self.snapshots.whole(pins)
         self._declared = self._pins != before
 
     def load_settings(self, role: Role) -> LoadSettings:
@@ -242,16 +260,25 @@ class Run:
         """Read both headers before anything runs; a file that cannot be a model is a usage error."""
         if self.is_worker or only_looks(session.config):
             return
+        try:
+            self.ledger.recording = self.snapshots.checked() if self.snapshots is not None else None
+        except SnapshotError as error:
+            raise self._refused("snapshots", str(error)) from None
+        if self.ledger.recording is not None:
+            self.ledger.cards[Role.BASELINE] = self.ledger.recording.card
         for role in self._settings.roles:
             try:
                 self.ledger.cards[role] = self.model(role).card
             except EngineRefused as error:
-                raise self._refused("model" if role is Role.CANDIDATE else "baseline", str(error)) from None
+                live = role is Role.BASELINE and self._settings.snapshot_use != "record"
+                raise self._refused("baseline" if live else "model", str(error)) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
         except WrongReference as error:
             raise self._refused(error.option, str(error)) from None
-        self.ledger.pins = self.pins
+        if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
+            raise self._refused("model", why)
+        self.ledger.pins = self._base_pins = self.pins
         try:
             told = named_differences(self._settings, self.ledger.cards)
         except WrongCompanion as wrong:
@@ -268,7 +295,7 @@ class Run:
             return []
         from pytest_quantcheck.reports.header import header
 
-        return header(self.ledger)
+        return [*header(self.ledger), *snapshot_lines(self._config, self._settings)]
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """The context, when the tests that were collected changed it."""
@@ -321,7 +348,7 @@ class Run:
             return report
         if call.when == "call" and trial.payload is not None:
             attach(report, trial.payload)
-        if trial.role is Role.BASELINE and report.failed:
+        if trial.role is Role.BASELINE and report.failed and self._settings.snapshot_use != "record":
             # a fixture failed: the candidate meets the same fixture and tells
             report.sections.append(("quantcheck: the baseline failed outside its body", str(report.longrepr)))
             # 'passed' would let the body run without its fixtures
@@ -341,6 +368,9 @@ class Run:
             return ("", "", "") if report.when == "teardown" else ("", "b", "BASELINE")
         if "baseline" in payload:
             passed = Observation.from_payload(payload["baseline"]).passed
+            if self._settings.snapshot_use == "record":
+                words = (".", "RECORDED") if passed else ("w", "RECORDED FAILURE")
+                return ("passed", *words) if report.passed else None
             return ("", "b", "BASELINE") if passed else ("", "w", "WEAK BASELINE")
         if "cannot" in payload:
             return None
@@ -350,6 +380,8 @@ class Run:
             word = "FLIP" if payload["result"]["family"] else "NOT CONFIRMED"
         if verdict["word"] == Word.UNPAIRED:
             word = report.outcome.upper()
+        if verdict["snapshot"]:
+            word = UNUSABLE[verdict["snapshot"]]
         if verdict["outcome"] == "error" and report.failed:
             return "error", "E", "ERROR"
         if verdict["outcome"] == "failed" and report.failed:
@@ -405,6 +437,8 @@ class Run:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if session.exitstatus == pytest.ExitCode.OK and self.ledger.ran and self.ledger.verdict().fails:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.snapshots is not None and (failure := self.snapshots.finish(self.ledger, self._base_pins)):
+            self._outputs.failures.append(failure)
         self._outputs.write(int(session.exitstatus))
         if self._outputs.failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from pytest_quantcheck.fairness import Difference
@@ -23,6 +24,7 @@ from pytest_quantcheck.text import points
 from pytest_quantcheck.verdict import Result
 
 _SHOWN_REASON = 400
+_WORDS_ABOVE = "the engine's words stand under the failed tests above"
 _COMPARE = "add --quant-baseline=FILE.gguf to see what this file lost against another"
 
 
@@ -77,9 +79,15 @@ class Facts:
         return sum(result.verdict.outcome == "error" for result in self.results)
 
     @property
+    def unusable(self) -> int:
+        """Tests whose recorded baseline is missing, unreadable or stale."""
+        return sum(bool(result.verdict.snapshot) for result in self.results)
+
+    @property
     def alone(self) -> int:
         """Tests that failed with nothing to compare, or by their own fault."""
-        return sum(result.verdict.outcome == "failed" for result in self.fair) - self.lost - self.starved
+        failed = sum(result.verdict.outcome == "failed" for result in self.fair)
+        return failed - self.lost - self.starved - self.unusable
 
     @property
     def regression(self) -> bool:
@@ -170,6 +178,7 @@ def _nothing(facts: Facts) -> str:
 _WORDING = {
     "regression": _regression,
     "crashed": lambda facts: f"CRASHED: {'; '.join(_failures(facts))}",
+    "stale": lambda facts: f"STALE: {'; '.join(_failures(facts))}",
     "failed": lambda facts: f"FAILED: {'; '.join(_failures(facts))}",
     "nothing-compared": _nothing,
     "cannot-tell": _cannot_tell,
@@ -192,6 +201,10 @@ def _failures(facts: Facts) -> list[str]:
         )
     if facts.starved:
         said.append(f"{_plural(facts.starved, 'test')} without an answer within the budget")
+    if facts.unusable:
+        kinds = Counter(result.verdict.snapshot for result in facts.results if result.verdict.snapshot)
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        said.append(f"{_plural(facts.unusable, 'test')} without a recorded baseline to compare with ({counts})")
     if facts.alone:
         said.append(f"{_plural(facts.alone, 'test')} failed without a comparison")
     if facts.longer:
@@ -271,11 +284,28 @@ def sight(count: int, rule: Rule, *, wins: float = BACKGROUND, noun: str = "samp
     return f"{said[0]}: {'; '.join(said[1:])}"
 
 
+def recorded(tests: int, failed: int, crashed: int, unrecorded: int) -> tuple[str, str]:
+    """(The sentence, the next step) of a run that recorded a baseline."""
+    if not tests:
+        return "NO VERDICT: nothing was recorded", "select a test that asks the model"
+    if crashed:
+        return f"CRASHED: {_plural(crashed, 'test')} stopped by the engine and not recorded", _WORDS_ABOVE
+    if unrecorded:
+        return f"FAILED: {_plural(unrecorded, 'test')} could not be recorded", "the reasons stand above"
+    weak = f"; {failed} of them {'fails' if failed == 1 else 'fail'} on this file" if failed else ""
+    return (
+        f"RECORDED: the answers of {_plural(tests, 'test')}{weak}; nothing was compared",
+        "commit the snapshots; then --quant-model=NEW.gguf alone compares with them",
+    )
+
+
 def next_step(kind: str, facts: Facts) -> str:
     """What to do now."""
     if kind == "unfair":
         rows = ",".join(dict.fromkeys(difference.row for difference in _blocking(facts)))
         return f'make both sides alike, or judge in spite of it: --quant-allow="{rows}"'
+    if kind == "stale":
+        return next(result.verdict.why for result in facts.results if result.verdict.snapshot)
     if kind in ("regression", "crashed", "failed"):
         return _cure(facts) if facts.compared or facts.crashed else _COMPARE
     if not facts.results:
@@ -298,7 +328,7 @@ def next_step(kind: str, facts: Facts) -> str:
 
 def _cure(facts: Facts) -> str:
     if facts.crashed:
-        return "the engine's words stand under the failed tests above"
+        return _WORDS_ABOVE
     if facts.lost or facts.alone:
         return "read the answers above; pytest --lf with the same options repeats only the failed tests"
     if facts.samples is not None and facts.samples.answer == "regression":

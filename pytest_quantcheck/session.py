@@ -36,11 +36,21 @@ from pytest_quantcheck.verdict import Result
 _LONG_THOUGHT = 200
 
 Kind = Literal[
-    "regression", "crashed", "failed", "unfair", "nothing-compared", "cannot-tell", "no-regression", "no-loss"
+    "regression",
+    "crashed",
+    "stale",
+    "failed",
+    "unfair",
+    "nothing-compared",
+    "cannot-tell",
+    "no-regression",
+    "no-loss",
+    "recorded",
 ]
 KINDS: Final[dict[Kind, str]] = {
     "regression": "the candidate lost a requirement, a family of samples or an answer within the budget",
     "crashed": "an engine died, hung or refused, and nothing was lost besides",
+    "stale": "a recorded baseline is missing, cannot be read, or answers other questions or settings than this run's",
     "failed": "a test failed without a comparison: by its own fault, or because there was no baseline",
     "unfair": "the two sides differ in something that makes the comparison meaningless",
     "nothing-compared": "no pair could be compared",
@@ -48,9 +58,11 @@ KINDS: Final[dict[Kind, str]] = {
     "`--quant-strict` is given, are too few to decide",
     "no-regression": "the samples show that no more than the margin was lost",
     "no-loss": "every requirement is kept, or every test passed where there was no baseline; there are no samples",
+    "recorded": "`--snapshot-update` recorded the baseline, its failures among it; nothing was compared",
 }
 """Every kind of session verdict and when it is given, the gravest first."""
-_PASSING: Final = ("no-regression", "no-loss")
+PASSING: Final = ("no-regression", "no-loss", "recorded")
+"""Kinds with which a run may exit 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ def session_verdict(
     by_family = grouped([r for r in results if r.family], [r.family for r in results if r.family])
     return SessionVerdict(
         kind=kind,
-        fails=kind not in _PASSING and (kind != "cannot-tell" or strict),
+        fails=kind not in PASSING and (kind != "cannot-tell" or strict),
         sentence=sentences.sentence(kind, facts),
         next_step=sentences.next_step(kind, facts),
         reach=sentences.reach(facts) if compared else "",
@@ -156,6 +168,16 @@ def session_verdict(
     )
 
 
+def recording_verdict(observations: Sequence[Observation], unrecorded: int = 0) -> SessionVerdict:
+    """What a run says that recorded these observations as the baseline's, except ``unrecorded`` of them."""
+    crashed = sum(seen.status is Status.ERROR for seen in observations)
+    kind: Kind = (
+        "crashed" if crashed else "failed" if unrecorded else "recorded" if observations else "nothing-compared"
+    )
+    said = sentences.recorded(len(observations), sum(not seen.passed for seen in observations), crashed, unrecorded)
+    return SessionVerdict(kind, kind not in PASSING, *said, reach="", markers=(), families=())
+
+
 def _kind(facts: Facts, *, strict: bool) -> Kind:
     if not facts.results:
         return "nothing-compared"
@@ -165,6 +187,8 @@ def _kind(facts: Facts, *, strict: bool) -> Kind:
         return "regression"
     if facts.crashed:
         return "crashed"
+    if facts.unusable:
+        return "stale"
     if facts.alone or facts.starved:
         return "failed"
     if not facts.compared:
@@ -178,7 +202,7 @@ def _kind(facts: Facts, *, strict: bool) -> Kind:
     kind: Kind = "no-loss" if facts.samples is None else facts.samples.answer
     # beside answers the figures speak for themselves; alone, or where nothing may stay open, they decide
     measured_only = all(result.candidate.compared_figures for result in facts.results)
-    if facts.undecided is not None and kind in _PASSING and (strict or measured_only):
+    if facts.undecided is not None and kind in PASSING and (strict or measured_only):
         return "cannot-tell"
     return kind
 

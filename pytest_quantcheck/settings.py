@@ -25,6 +25,10 @@ SABOTAGE = "--quant-sabotage"
 REFERENCE_KV_TYPE = "f16"
 NO_CACHE = Path("off")
 """The value of ``--quant-cache`` that keeps no answers."""
+NO_SNAPSHOTS = NO_CACHE
+"""The value of ``--quant-snapshots`` that neither writes nor reads any."""
+SNAPSHOTS = "quant_snapshots"
+"""The folder of the snapshots, in pytest's rootdir."""
 _TRUE_FALSE = "'true' or 'false'"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
@@ -73,20 +77,28 @@ class Settings:
     pin_template: Literal["baseline"] | None = None
     cache: Path | None = None
     """Where answers are kept; None: beside pytest's own cache. ``NO_CACHE``: nowhere."""
+    snapshots: Path | None = None
+    """The folder of recorded baselines; None in a run that neither writes nor reads any."""
+    record: bool = False
+    """Whether another file may become the recorded baseline."""
     selftest: bool = False
     report: Path | None = None
     summary: Path | None = None
+    snapshot_use: Literal["", "record", "check"] = ""
+    """Whether this run records a baseline, or compares with a recorded one."""
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The roles that run, baseline first; none without a model."""
+        """The roles that run, baseline first; none without a model. A recording is the baseline's half of a run."""
         if self.model is None:
             return ()
+        if self.snapshot_use == "record":
+            return (Role.BASELINE,)
         return (Role.CANDIDATE,) if self.baseline is None else (Role.BASELINE, Role.CANDIDATE)
 
     def source(self, role: Role) -> str:
         """The file that plays ``role``."""
-        source = self.baseline if role is Role.BASELINE else self.model
+        source = self.baseline if role is Role.BASELINE and self.snapshot_use != "record" else self.model
         assert source is not None
         return source
 
@@ -351,6 +363,13 @@ OPTIONS: dict[str, Option] = {
         "DIR",
         "Keep answers in DIR and reuse them (default: in pytest's cache folder), or off",
     ),
+    "snapshots": Option(
+        lambda text: NO_SNAPSHOTS if text.lower() == "off" else Path(_text(text)),
+        "a folder or 'off'",
+        "DIR",
+        "Record baselines in DIR with --snapshot-update and compare with them (default: quant_snapshots), or off",
+    ),
+    "record": Option(_flag, _TRUE_FALSE, "", "With --snapshot-update: make another file the recorded baseline"),
     "selftest": Option(_flag, _TRUE_FALSE, "", "Show that the gate fails on five candidates that are known to be bad"),
     "report": Option(_path(".json"), "a path that ends in .json", "PATH", "Write a JSON report"),
     "summary": Option(_path(".md"), "a path that ends in .md", "PATH", "Write the summary as Markdown"),
@@ -358,7 +377,10 @@ OPTIONS: dict[str, Option] = {
 
 
 # in an ini file they are meant from where the file stands
-_PATHS = ("model", "baseline", "reference", "baseline_reference", "reference_store", "report", "summary", "cache")
+_PATHS = (
+    *("model", "baseline", "reference", "baseline_reference", "reference_store"),
+    *("report", "summary", "cache", "snapshots"),
+)
 # one file, or one for each side
 PAIRED_PATHS = ("mmproj", "draft")
 
@@ -414,6 +436,7 @@ def resolve(config: pytest.Config) -> Settings:
     if settings.baseline_reference is not None and (settings.reference is None or settings.baseline is None):
         needed = "--quant-reference" if settings.reference is None else "--quant-baseline"
         raise pytest.UsageError(f"--quant-baseline-reference needs {needed}: each side has its own reference then")
+    settings = _with_snapshots(config, settings)
     if settings.model is not None and settings.baseline is None:
         if len(settings.kv_type) > 1:
             raise pytest.UsageError("--quant-kv-type with two types needs --quant-baseline: the first type is for it")
@@ -422,12 +445,36 @@ def resolve(config: pytest.Config) -> Settings:
                 raise pytest.UsageError(
                     f"{option_name(name)} with two files needs --quant-baseline: the first is for it"
                 )
-        if settings.pin_template is not None:
+        if settings.pin_template is not None and not settings.snapshot_use:
             raise pytest.UsageError("--quant-pin-template=baseline needs --quant-baseline: the file with the template")
     if config.getoption("quant_sabotage", None) is not None:
         # one of the self-test's own runs: it must end in a verdict, and leave the user's files alone
         settings = replace(settings, selftest=False, confirm=False, plan=False, summary=None)
     return settings
+
+
+def _with_snapshots(config: pytest.Config, settings: Settings) -> Settings:
+    """The same with what this run does with snapshots; UsageError when that cannot be."""
+    if settings.model is None:
+        return settings
+    updates = any(getattr(config.option, name, False) for name in ("update_snapshots", "update_new_snapshots_only"))
+    given, record = settings.snapshots, settings.record
+    alone = settings.baseline is None and not settings.selftest and not settings.plan
+    use: Literal["", "record", "check"] = ""
+    folder = config.rootpath / SNAPSHOTS if given is None else given.expanduser().absolute()
+    if alone and given != NO_SNAPSHOTS:
+        if updates:
+            use = "record"
+        elif folder.exists():
+            use = "check"
+        elif given is not None and not only_looks(config):
+            how = "pytest --quant-model=BASELINE.gguf --snapshot-update records one there"
+            raise pytest.UsageError(f"--quant-snapshots: {given} holds no recorded baseline; {how}")
+    if record and use != "record":
+        raise pytest.UsageError("--quant-record needs --snapshot-update and no --quant-baseline")
+    if config.getoption("quant_sabotage", None) is not None:
+        use = ""
+    return replace(settings, snapshots=folder if use else None, snapshot_use=use)
 
 
 def only_looks(config: pytest.Config) -> bool:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeAlias
 
@@ -25,6 +27,8 @@ from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.measuring import Measured
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
+from pytest_quantcheck.recording import SnapshotError
+from pytest_quantcheck.recording import other_questions
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
@@ -37,11 +41,17 @@ from pytest_quantcheck.repeats import mean_observation
 from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.replies import answer
 from pytest_quantcheck.reports.replies import likelihoods
+from pytest_quantcheck.reports.replies import other_words
 from pytest_quantcheck.sandbox import host
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.text import one_line
+from pytest_quantcheck.verdict import UNUSABLE
 from pytest_quantcheck.verdict import Result
 from pytest_quantcheck.verdict import judge
+from pytest_quantcheck.verdict import without_snapshot
+
+if TYPE_CHECKING:
+    from pytest_quantcheck.snapshots import Snapshots
 
 # an Exception, or pytest's own 'Failed', which is none
 Caught: TypeAlias = BaseException
@@ -137,7 +147,21 @@ def is_broken_test(caught: Caught | None) -> bool:
 def observe(item: pytest.Item, trial: Trial, baseline: Observation | None = None) -> list[Observation]:
     """Everything that this test recorded, scored: one observation a run. A check may still ask the engine (speed)."""
     answered = tuple(end.replies for end in trial.ends if _worst(end.replies).has_answer)
-    return [_observe_run(item, trial, end, baseline, answered if len(trial.ends) > 1 else ()) for end in trial.ends]
+    several = len(trial.ends) > 1
+    seen = [_observe_run(item, trial, end, baseline, answered if several else ()) for end in trial.ends]
+    if not markers.plan(item).exact:
+        return seen
+    before = baseline.replies_by_run if baseline is not None else ()
+    return [_with_exact(run, before[number] if number < len(before) else None) for number, run in enumerate(seen)]
+
+
+def _with_exact(run: Observation, before: Sequence[Reply] | None) -> Observation:
+    """The same with the score that says whether the answers are the baseline's."""
+    if run.status is Status.ERROR:
+        return run
+    differs = "" if before is None else other_words(before, run.replies)
+    why = differs or ("nothing to compare with" if before is None else "the same words")
+    return replace(run, scores=(*run.scores, Score(markers.EXACT, 0.0 if differs else 1.0, why)))
 
 
 def _observe_run(
@@ -194,7 +218,12 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
         # the candidate is held to the first baseline, so the baseline is too
         trial.observation = mean_observation(observe(item, trial, baselines.get(trial.pair)))
         return
-    baseline = baselines.get(trial.pair) if trial.role is Role.CANDIDATE else None
+    baseline, unusable = None, None
+    if trial.role is Role.CANDIDATE:
+        try:
+            baseline = baselines.find(item, trial.pair)
+        except SnapshotError as error:
+            unusable = error
     reason = broken = ""
     try:
         observation = mean_observation(observe(item, trial, baseline))
@@ -216,20 +245,48 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
         trial.payload = json.dumps({"baseline": observation.to_payload(), "sandbox": sandbox})
         junit.tell(item, observation)
         baselines.put(observation)
+        if baselines.snapshots is not None:
+            _record(item, trial, observation, baselines.snapshots)
         return
     plan = markers.plan(item)
     # compared figures are a statistical verdict already
     is_sample = plan.sample is not None or (settings.gate == "session" and not observation.compared_figures)
+    if baseline is not None and baselines.snapshots is not None:
+        why = other_questions(baseline, observation, (*plan.of_the_machine, markers.EXACT))
+        if why:
+            unusable, baseline = SnapshotError(why, "stale"), None
     if is_broken_test(caught):
         verdict = Verdict(Word.UNSCORED, "failed", f"the test itself is broken: {_one_line(caught)}")
+    elif unusable is not None:
+        refresh = f"; record it: {baselines.snapshots.refresh()}" if baselines.snapshots is not None else ""
+        verdict = without_snapshot(unusable.kind, f"{unusable}{refresh}", observation)
     else:
         verdict = judge(baseline, observation, tolerances=plan.tolerances, sample=is_sample)
     family = plan.sample.family if plan.sample is not None else plan.family if is_sample else ""
     cluster = plan.sample.cluster if plan.sample is not None else ""
     result = Result(observation.pair, item.nodeid, plan.family, family, observation, verdict, cluster=cluster)
-    trial.payload = json.dumps({"result": result.to_payload(), "sandbox": sandbox})
+    payload = {"result": result.to_payload(), "sandbox": sandbox}
+    if baselines.snapshots is not None:
+        baselines.snapshots.tell(item, accepted=not verdict.counts)
+        if baseline is not None:  # it has no report of its own
+            payload["recorded"] = baseline.to_payload()
+    trial.payload = json.dumps(payload)
     junit.tell(item, observation, verdict)
     act(verdict, observation, baseline, caught)
+
+
+def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots: Snapshots) -> None:
+    """Write the snapshot; what cannot be a baseline fails, and leaves the snapshot as it was."""
+    caught, payload = trial.caught, trial.payload
+    trial.payload = json.dumps({"baseline": observation.to_payload(), "unrecorded": True})
+    if observation.status is Status.ERROR or is_broken_test(caught):
+        snapshots.keep(item)
+        if observation.status is not Status.ERROR and caught is not None:
+            raise caught
+        pytest.fail(f"no answer from the engine: {observation.error}", pytrace=False)
+    if why := snapshots.record(item, observation, markers.plan(item).of_the_machine):
+        pytest.fail(f"the snapshot {why}", pytrace=False)
+    trial.payload = payload
 
 
 def act(verdict: Verdict, candidate: Observation, baseline: Observation | None, caught: Caught | None) -> None:
@@ -240,14 +297,18 @@ def act(verdict: Verdict, candidate: Observation, baseline: Observation | None, 
         pytest.xfail(verdict.why)
     if verdict.outcome == "error":
         pytest.fail(f"no answer from the engine: {verdict.why}", pytrace=False)
-    if caught is not None and (verdict.word is Word.UNPAIRED or is_broken_test(caught)):
+    alone = verdict.word is Word.UNPAIRED and not verdict.snapshot
+    if caught is not None and (alone or is_broken_test(caught)):
         raise caught  # nothing was compared: the test's own failure says most
     pytest.fail(explain(verdict, candidate, baseline), pytrace=False)
 
 
 def explain(verdict: Verdict, candidate: Observation, baseline: Observation | None) -> str:
     """The message of a failed candidate: what was lost, and both answers."""
-    if verdict.word is Word.UNPAIRED and not verdict.budget:
+    if verdict.snapshot:
+        itself = "passes by itself" if candidate.passed else "fails by itself too"
+        lines = [f"{UNUSABLE[verdict.snapshot]}: {verdict.why}", f"  the test {itself}; nothing was compared"]
+    elif verdict.word is Word.UNPAIRED and not verdict.budget:
         failing = [f"{score.check}: {score.why}" for score in candidate.scores if not score.passed]
         lines = [f"{'; '.join(failing)} ({verdict.why})"]
     else:

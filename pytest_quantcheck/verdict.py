@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from typing import Final
 
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Score
 from pytest_quantcheck.records import Status
+from pytest_quantcheck.records import Unusable
 from pytest_quantcheck.records import Verdict
 from pytest_quantcheck.records import Word
 
 # scores are shares of small whole numbers: closer than this they are the same
 _SAME = 1e-9
+UNUSABLE: Final[dict[Unusable, str]] = {
+    "missing": "NO SNAPSHOT",
+    "stale": "STALE SNAPSHOT",
+    "unreadable": "BAD SNAPSHOT",
+}
+"""What is said of a recorded baseline that cannot be compared with."""
 
 
 def judge(
@@ -43,6 +51,13 @@ def judge(
         why = f"the baseline gave no answer to compare with: {no_answer(baseline)}"
         return Verdict(Word.UNSCORED, "passed" if candidate.passed else "xfailed", why)
     return _compare(baseline, candidate, tolerances or {}, sample)
+
+
+def without_snapshot(kind: Unusable, why: str, candidate: Observation) -> Verdict:
+    """The verdict where the recorded baseline cannot be compared with: the test fails, whatever the candidate says."""
+    if candidate.status is Status.ERROR:
+        return Verdict(Word.UNSCORED, "error", candidate.error)
+    return Verdict(Word.UNPAIRED, "failed", why, snapshot=kind)
 
 
 def no_answer(observation: Observation) -> str:
@@ -77,10 +92,15 @@ def _compare(baseline: Observation, candidate: Observation, tolerances: Mapping[
         (old.value - new.value for old, new in lost), default=0.0
     )
     why = "; ".join(_change(old, new) for old, new in lost or gained)
+    # figures of a machine are not recorded
+    alone = [score for score in candidate.scores if score.check not in before and not score.passed]
     if sample and lost and change < -_SAME:
         return Verdict(Word.REGRESSED, "xfailed", f"flip: {why}", flip=True, change=change)
     if not sample and lost:
         return Verdict(Word.REGRESSED, "failed", why, change=change)
+    if alone:
+        why = "; ".join(f"{score.check}: {score.why}" for score in alone)
+        return Verdict(Word.UNPAIRED, "failed", f"{why} (the baseline recorded nothing to compare with)")
     if gained and change > _SAME:
         why = "; ".join(_change(old, new) for old, new in gained)
         return Verdict(Word.IMPROVED, "passed" if candidate.passed else "xfailed", why, change=change)

@@ -14,6 +14,7 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.verdict import Result
 from pytest_quantcheck.verdict import judge
+from pytest_quantcheck.verdict import without_snapshot
 from tests.builders import reply
 
 
@@ -103,6 +104,13 @@ def every_end() -> dict[str, Ledger]:
     ends["starved"] = ledger()
     starved = reply(thinking="hm " * 40, status="starved")
     add(ends["starved"], "test_starved", 1.0, 0.0, replies=(reply("yes"), starved))
+    ends["stale"] = ledger(compared=False)
+    fine = observation(Role.CANDIDATE, "test_stale", 1.0, reply("yes"))
+    stale = without_snapshot("stale", "recorded with seed=0, now 1", fine)
+    ends["stale"].add({"result": Result("test_stale", "test_stale", "json", "", fine, stale).to_payload()})
+    ends["recorded"] = Ledger(Settings(model="old.gguf", snapshot_use="record"))
+    ends["recorded"].cards = {Role.BASELINE: card("baseline")}
+    ends["recorded"].add({"baseline": observation(Role.BASELINE, "test_weak", 0.0, reply("no")).to_payload()})
     ends["refused"] = ledger()
     ends["refused"].cards.clear()
     ends["refused"].refusal = "--quant-model: x.gguf: does not exist"

@@ -12,7 +12,7 @@ def write_atomically(path: Path, text: str) -> None:
     Folders are made; OSError when the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two runs may write it at once
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.trial import explain
+from pytest_quantcheck.verdict import UNUSABLE
 from pytest_quantcheck.verdict import Result
 
 MOST_ERRORS = 10
@@ -56,6 +57,7 @@ def _error(result: Result, ledger: Ledger, root: Path, checkout: str) -> str:
         word, text = "crashed", result.verdict.why
     else:
         word = "no answer" if result.verdict.budget else result.verdict.word.value
+        word = UNUSABLE[result.verdict.snapshot].lower() if result.verdict.snapshot else word
         text = explain(result.verdict, result.candidate, result.baseline)
     return _command("error", text, f"{word}: {name}", **place)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+
+import pytest
 
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.reports.differences import difference_lines
@@ -11,6 +14,7 @@ from pytest_quantcheck.reports.terminal import MAX_WIDTH
 from pytest_quantcheck.reports.terminal import files
 from pytest_quantcheck.reports.terminal import references_said
 from pytest_quantcheck.reports.terminal import table
+from pytest_quantcheck.settings import Settings
 
 _HEAD = "quantcheck: "
 
@@ -28,3 +32,13 @@ def header(ledger: Ledger, width: int | None = None) -> list[str]:
         lines.append(f"{ledger.settings.samples} runs of every test, drawn with {ledger.sampling}")
     lines += [line for _, line in difference_lines(ledger.differences(), columns)]
     return [(" " * len(_HEAD) if number else _HEAD) + line for number, line in enumerate(lines)]
+
+
+def snapshot_lines(config: pytest.Config, settings: Settings) -> list[str]:
+    """What the run does with a recorded baseline."""
+    if settings.snapshots is not None:
+        does = "recording the baseline in" if settings.snapshot_use == "record" else "baseline recorded in"
+        return [f"{_HEAD}{does} {os.path.relpath(settings.snapshots, config.rootpath)}"]
+    if getattr(config.option, "update_snapshots", False) and settings.baseline is not None:
+        return [f"{_HEAD}a recorded baseline is left as it is: --quant-baseline gives a live one"]
+    return []

@@ -113,9 +113,9 @@ def build(ledger: Ledger, exit_status: int) -> dict[str, Any]:
         settings=ledger.settings,
         roles={
             role: RoleReport(
-                ledger.cards.get(role), conditions[role] if role in ledger.cards else None, ledger.use.get(role)
+                ledger.cards.get(role), conditions.get(role) if role in ledger.cards else None, ledger.use.get(role)
             )
-            for role in ledger.settings.roles
+            for role in ledger.roles
         },
         references=ledger.references,
         same_content=ledger.same_content(),

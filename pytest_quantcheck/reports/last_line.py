@@ -37,9 +37,7 @@ def last_line(ledger: Ledger, exit_status: int) -> str:
         "low": _points(scored.low) if scored is not None else None,
         "high": _points(scored.high) if scored is not None else None,
         "unfair": _unfair(verdict) if verdict is not None else [],
-        **{
-            role.value: ledger.cards[role].file_name if role in ledger.cards else None for role in ledger.settings.roles
-        },
+        **{role.value: ledger.cards[role].file_name if role in ledger.cards else None for role in ledger.roles},
     }
     return PREFIX + json.dumps(plain(said), allow_nan=False, separators=(",", ":"))
 

@@ -20,9 +20,11 @@ from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.reports.terminal import files
 from pytest_quantcheck.reports.terminal import references_said
 from pytest_quantcheck.samples import SampleVerdict
+from pytest_quantcheck.session import PASSING
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.tally import Tally
 from pytest_quantcheck.text import points
+from pytest_quantcheck.verdict import UNUSABLE
 from pytest_quantcheck.verdict import Result
 
 _MOST_TESTS = 40
@@ -30,7 +32,10 @@ _MOST_REPLIES = 3
 _MOST_CHARACTERS = 1500
 # of all tests together: GitHub takes 1 MiB a step, and a character has up to 4 bytes
 _MOST_IN_ALL = 200_000
-_ICONS = {"no-loss": "✅", "no-regression": "✅", "cannot-tell": "⚠️", "nothing-compared": "⚠️", "unfair": "⚠️"}
+_ICONS = {
+    **dict.fromkeys(PASSING, "✅"),
+    **dict.fromkeys(("cannot-tell", "nothing-compared", "unfair", "stale"), "⚠️"),
+}
 
 
 def build(ledger: Ledger, exit_status: int) -> str:
@@ -47,7 +52,7 @@ def build(ledger: Ledger, exit_status: int) -> str:
         [f"## {_ICONS.get(verdict.kind, '❌')} {prose(verdict.sentence)}"],
         _who(ledger),
         _differences(verdict),
-        _tallies("by marker", verdict.markers, compared=Role.BASELINE in ledger.settings.roles),
+        _tallies("by marker", verdict.markers, compared=Role.BASELINE in ledger.roles),
         _families(verdict),
         _tool_errors(verdict),
         *(_section(section) for section in sections(ledger)),
@@ -146,6 +151,7 @@ def _failed(results: Sequence[Result]) -> list[list[str]]:
 
 def _test(result: Result) -> list[str]:
     word = "crashed" if result.verdict.outcome == "error" else result.verdict.word.value
+    word = UNUSABLE[result.verdict.snapshot].lower() if result.verdict.snapshot else word
     word = "no answer" if result.verdict.budget else "lost sample" if result.verdict.flip else word
     lines = [
         "<details>",
@@ -176,7 +182,7 @@ def _visible(reply: Reply) -> str:
 
 def _tokens(ledger: Ledger, verdict: SessionVerdict) -> list[str]:
     rows = []
-    for role in ledger.settings.roles:
+    for role in ledger.roles:
         replies = [reply for observation in ledger.observations(role) for reply in observation.replies]
         thinking = sum(reply.usage.thinking for reply in replies)
         visible = sum(reply.usage.visible for reply in replies)

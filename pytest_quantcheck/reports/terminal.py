@@ -19,6 +19,7 @@ from pytest_quantcheck.reports.replies import answer
 from pytest_quantcheck.reports.sections import Section
 from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.samples import Samples
+from pytest_quantcheck.session import PASSING
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
@@ -44,7 +45,7 @@ def summary(ledger: Ledger, width: int | None = None) -> list[Line]:
     columns = min(width or shutil.get_terminal_size().columns, MAX_WIDTH)
     lines = [*_who(ledger, columns), *_differences(verdict, columns), Line("")]
     if verdict.markers:
-        lines += [*_verdicts(verdict, compared=Role.BASELINE in ledger.settings.roles), Line("")]
+        lines += [*_verdicts(verdict, compared=Role.BASELINE in ledger.roles), Line("")]
     lines += _tool_errors(verdict)
     lines += _confirmations(ledger)
     lines += _lost_samples(ledger, verdict, columns)
@@ -62,9 +63,9 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _colour(verdict: SessionVerdict) -> str:
-    if verdict.kind in ("no-loss", "no-regression"):
+    if verdict.kind in PASSING:
         return "green"
-    return "yellow" if verdict.kind in ("nothing-compared", "cannot-tell", "unfair") else "red"
+    return "yellow" if verdict.kind in ("nothing-compared", "cannot-tell", "unfair", "stale") else "red"
 
 
 def _who(ledger: Ledger, columns: int) -> list[Line]:
@@ -75,7 +76,7 @@ def _who(ledger: Ledger, columns: int) -> list[Line]:
 
 def files(ledger: Ledger) -> list[list[str]]:
     """A row for every file of the run: who it is, then what `describe` says of it."""
-    rows = [[role.value, *describe(ledger.cards[role])] for role in ledger.settings.roles if role in ledger.cards]
+    rows = [[role.value, *describe(ledger.cards[role])] for role in ledger.roles if role in ledger.cards]
     for one in ledger.references:
         who = "reference" if one.option == "reference" else "baseline's reference"
         rows.append([who, *(describe(one.card) if one.card is not None else [one.name, one.words, "-", "-"])])
@@ -191,7 +192,7 @@ def _lost_samples(ledger: Ledger, verdict: SessionVerdict, columns: int) -> list
 
 def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
     rows = []
-    for role in ledger.settings.roles:
+    for role in ledger.roles:
         observations = list(ledger.observations(role))
         replies = [reply for observation in observations for reply in observation.replies]
         thinking = sum(reply.usage.thinking for reply in replies)

@@ -13,6 +13,7 @@ import pytest
 from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.last_line import PREFIX
 from pytest_quantcheck.reports.last_line import last_line
+from pytest_quantcheck.verdict import UNUSABLE
 from tests.ledgers import every_end
 from tests.plugin.conftest import Gate
 
@@ -41,6 +42,22 @@ def test_the_page_on_ci_tells_of_every_key_and_property() -> None:
     names = set(re.findall(r"quant_[a-z_]+", Path(junit.__file__).read_text(encoding="utf-8"))) - {"quant_"}
     assert {"quant_why", "quant_kind"} < names
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_page_on_recorded_baselines_says_what_is_so(plain_gate: Gate) -> None:
+    page = ROOT / "docs" / "how-to" / "gate-a-model-upgrade-in-ci.md"
+    text, options = page.read_text(encoding="utf-8"), plain_gate.pytester.runpytest("--help").stdout.str()
+    assert [name for name in re.findall(r"--(?:quant|snapshot)-[a-z-]+", text) if name not in options] == []
+    assert [words for words in UNUSABLE.values() if f"`{words}`" not in text] == []
+    [code] = blocks(page, "python")
+    plain_gate.pytester.makepyfile(test_it=code)
+    question = "Greet the user in five words."
+    plain_gate.answers({question: "Hi"}, {question: "Hello"})
+
+    recorded = plain_gate.run("--quant-model=old", "--snapshot-update", baseline=False)
+
+    assert recorded.kind == "recorded"
+    assert plain_gate.run(baseline=False).kind == plain_gate.run().kind == "regression"
 
 
 def test_the_code_on_ci_finds_the_schema() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import LoopRule
 from pytest_quantcheck.settings import NO_CACHE
+from pytest_quantcheck.settings import NO_SNAPSHOTS
 from pytest_quantcheck.settings import OPTIONS
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import Thinking
@@ -27,6 +29,7 @@ class FakeConfig:
 
     def __init__(self, given: dict[str, str], ini: dict[str, str], inipath: Path | None) -> None:
         self._given, self._ini, self.inipath = given, ini, inipath
+        self.option, self.rootpath = Namespace(), Path("no", "such", "folder")
 
     def getoption(self, name: str, default: None) -> str | None:
         return self._given.get(name.removeprefix("quant_"), default)
@@ -84,6 +87,9 @@ GOOD = [
     ("allow", "chat template, KV cache", ("chat template", "kv cache")),
     ("cache", "OFF", NO_CACHE),
     ("cache", "kept/here", Path("kept/here")),
+    ("snapshots", "OFF", NO_SNAPSHOTS),
+    ("snapshots", "a/b", Path("a/b")),
+    ("record", "true", True),
     ("pin_template", "Baseline", "baseline"),
     ("plan", "true", True),
     ("confirm", "true", True),
@@ -132,6 +138,8 @@ BAD = [
     ("max_thinking_inflation", "much"),
     ("gate", "never"),
     ("cache", " "),
+    ("snapshots", " "),
+    ("record", "maybe"),
     ("report", "r.xml"),
     ("report", ""),
     ("report", "json"),
@@ -182,7 +190,7 @@ def test_no_text_is_more_than_a_usage_error(name: str, text: str) -> None:
 
 
 def test_every_setting_is_an_option() -> None:
-    assert [field.name for field in fields(Settings)] == list(OPTIONS)
+    assert [field.name for field in fields(Settings)] == [*OPTIONS, "snapshot_use"]
     assert {name for name, *_ in GOOD} == {name for name, _ in BAD} == OPTIONS.keys()
     assert option_name("max_tokens") == "--quant-max-tokens"
 

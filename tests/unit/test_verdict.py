@@ -160,8 +160,15 @@ def test_a_gain_tells_what_was_wrong_before() -> None:
     assert judge(baseline(1.0, 0.0), candidate(1.0, 1.0)).why == "json 0 -> 1 (json is 0)"
 
 
-def test_a_check_that_one_side_lacks_is_not_compared() -> None:
-    assert judge(baseline(1.0), candidate(1.0, 0.0)).word is Word.HELD
+def test_a_check_that_only_the_baseline_has_is_not_compared() -> None:
+    assert judge(baseline(1.0, 1.0), candidate(1.0)).word is Word.HELD
+
+
+def test_a_check_that_only_the_candidate_has_is_held_to_its_own_floor() -> None:
+    assert judge(baseline(1.0), candidate(1.0, 1.0)).word is Word.HELD
+    verdict = judge(baseline(1.0), candidate(1.0, 0.0))
+    assert (verdict.word, verdict.outcome) == (Word.UNPAIRED, "failed")
+    assert judge(baseline(1.0), candidate(0.0, 0.0)).word is Word.REGRESSED
 
 
 def test_a_starved_candidate_is_told_what_the_baseline_needed() -> None:

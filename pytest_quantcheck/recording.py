@@ -1,0 +1,332 @@
+"""What a recorded baseline looks like on disk: one file for what it is, and one for each test. Pure.
+
+Everything that depends on the machine (seconds, speeds, bytes of memory, threads) is left out: another machine checks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from typing import Final
+
+from pytest_quantcheck.choices import Choice
+from pytest_quantcheck.conditions import Conditions
+from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.pins import Pins
+from pytest_quantcheck.record import Payload
+from pytest_quantcheck.records import GrammarCost
+from pytest_quantcheck.records import Observation
+from pytest_quantcheck.records import Reply
+from pytest_quantcheck.records import Role
+from pytest_quantcheck.records import RunScores
+from pytest_quantcheck.records import Score
+from pytest_quantcheck.records import Status
+from pytest_quantcheck.records import Timings
+from pytest_quantcheck.records import ToolCall
+from pytest_quantcheck.records import Unusable
+from pytest_quantcheck.records import Usage
+from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
+
+FORMAT: Final = 1
+"""Of both kinds of file."""
+NAME: Final = "baseline.json"
+"""The file beside the snapshots that says whose answers they are."""
+_SETTINGS: Final = ("ctx", "max_tokens", "kv_type", "seed", "thinking", "loop", "samples")
+"""Settings that change answers; the others belong to the machine, or to the judgement."""
+_NO_TIME: Final = Timings(0.0, None, 0.0)
+# what pytest says of a failed assertion's objects: addresses, and replies with their times
+_OF_THIS_RUN: Final = re.compile(r"(?: \+ +where | at 0x|Reply\().*", re.DOTALL)
+
+
+class SnapshotError(Exception):
+    """A recorded baseline that cannot be used; the text is one line that says why.
+
+    :param kind: 'missing', 'unreadable', or 'stale': it answers other questions than this run asks.
+    """
+
+    def __init__(self, why: str, kind: Unusable = "unreadable") -> None:
+        super().__init__(why)
+        self.kind: Unusable = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Whose answers a folder of snapshots holds, and how they were asked for: ``baseline.json``."""
+
+    card: ModelCard
+    conditions: Conditions
+    pins: Pins
+    settings: Payload
+    """What `settings_of` makes of the settings."""
+
+    def to_json(self) -> Payload:
+        """As JSON builtins. Where the file lay is nobody's business."""
+        kept = replace(self.conditions, threads=None, batch=None, gpu_layers="", prompt_cache=False)
+        return {
+            "format": FORMAT,
+            "model": replace(self.card, path=self.card.file_name).to_payload(),
+            "conditions": kept.to_payload(),
+            "held to": self.pins.to_payload(),
+            "settings": self.settings,
+        }
+
+    @classmethod
+    def from_json(cls, text: str) -> Recording:
+        """What `to_json` was made from; SnapshotError when the text is something else."""
+        found = _parsed(text)
+        try:
+            return cls(
+                ModelCard.from_payload(found["model"]),
+                Conditions.from_payload(found["conditions"]),
+                Pins.from_payload(found["held to"]),
+                dict(found["settings"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _other(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one snapshot comes from.
+
+    ``settings`` is the digest of `settings_of`; ``build`` is empty where the engine does not tell.
+    """
+
+    file: str
+    fingerprint: str
+    settings: str
+    build: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one test recorded on the baseline."""
+
+    origin: Origin
+    observation: Observation
+
+    def to_json(self) -> Payload:
+        """As JSON builtins, for people to read in a pull request."""
+        seen = self.observation
+        answers = [_answer(reply) for reply in seen.replies]
+        found: Payload = {
+            "format": FORMAT,
+            "test": seen.pair,
+            "recorded": asdict(self.origin),
+            "status": seen.status.value,
+            "scores": [_score(score) for score in seen.scores],
+            "answers": answers,
+            "runs": [run.to_payload() for run in seen.each],
+        }
+        for name in ("choices", "embeddings", "fidelities"):
+            found[name] = [one.to_payload() for one in getattr(seen, name)]
+        return {name: value for name, value in found.items() if value != [] or name == "answers"}
+
+    @classmethod
+    def from_json(cls, text: str) -> Snapshot:
+        """What `to_json` was made from; SnapshotError when the text is something else."""
+        found = _parsed(text)
+        try:
+            runs = tuple(RunScores.from_payload(run) for run in found.get("runs", ()))
+            observation = Observation(
+                pair=str(found["test"]),
+                role=Role.BASELINE,
+                status=Status(found["status"]),
+                scores=tuple(Score.from_payload(score) for score in found.get("scores", ())),
+                replies=tuple(_reply(answer) for answer in found["answers"]),
+                runs=max(1, len(runs)),
+                each=runs,
+                choices=tuple(Choice.from_payload(one) for one in found.get("choices", ())),
+                embeddings=tuple(Embeddings.from_payload(one) for one in found.get("embeddings", ())),
+                fidelities=tuple(Fidelity.from_payload(one) for one in found.get("fidelities", ())),
+            )
+            return cls(Origin(**found["recorded"]), observation)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _other(error) from None
+
+
+def written(value: Payload) -> str:
+    """The text of a file: sorted, indented, one line for each line of an answer, nothing in it that cannot be seen."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n"
+
+
+def without_machine(observation: Observation, machine_checks: Collection[str]) -> Observation:
+    """The same without times, speeds and memory, and without the scores of these checks, which judge them."""
+    left = [number for number, score in enumerate(observation.scores) if score.check not in machine_checks]
+    return replace(
+        observation,
+        role=Role.BASELINE,
+        scores=tuple(observation.scores[number] for number in left),
+        each=tuple(
+            replace(run, values=tuple(run.values[number] for number in left if number < len(run.values)))
+            for run in observation.each
+        ),
+        replies=tuple(
+            replace(reply, thinking="", raw=reply.text, timings=_NO_TIME, cached=False) for reply in observation.replies
+        ),
+        bench=None,
+        duel=None,
+        memory=None,
+    )
+
+
+def settings_of(settings: Settings) -> Payload:
+    """The settings that change answers, as JSON builtins."""
+    plain: Payload = json.loads(json.dumps(asdict(settings), default=str))
+    return {name: plain[name] for name in _SETTINGS}
+
+
+def identity(card: ModelCard) -> str:
+    """Tells model files apart; the name where there is nothing better."""
+    return card.fingerprint or card.file_name
+
+
+def other_settings(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How two `settings_of` differ, in words; empty when they do not."""
+    names = [name for name in now if recorded.get(name) != now[name]]
+    said = [f"{name}={_value(recorded.get(name))}, now {_value(now[name])}" for name in names]
+    return f"recorded with {'; '.join(said)}" if said else ""
+
+
+def other_questions(recorded: Observation, candidate: Observation, ignored: Collection[str] = ()) -> str:
+    """Why the recorded answers are not those to the candidate's questions, in words; empty when they are.
+
+    A conversation may take another course as soon as an answer differs, and a failed assertion ends it early. Until
+    then both must have been asked the same, and as often.
+
+    :param ignored: checks that need not be recorded.
+    """
+    mine, theirs = ({score.check for score in side.scores} - set(ignored) for side in (candidate, recorded))
+    if mine and theirs and mine != theirs:
+        said = [f"scores {', '.join(sorted(mine - theirs))} now"] if mine - theirs else []
+        said += [f"no longer scores {', '.join(sorted(theirs - mine))}"] if theirs - mine else []
+        return f"the test {' and '.join(said)}"
+    if recorded.runs != candidate.runs:
+        return f"recorded with {recorded.runs} runs of the test, now {candidate.runs}"
+    for old, new in zip(recorded.replies_by_run, candidate.replies_by_run, strict=True):
+        if why := _other_course(old, new, whole=recorded.passed and candidate.passed):
+            return why
+    for name, noun in (("choices", "choice"), ("embeddings", "embedding"), ("fidelities", "text")):
+        before, after = getattr(recorded, name), getattr(candidate, name)
+        number = next((at for at, (a, b) in enumerate(zip(before, after, strict=False), 1) if a.asked != b.asked), None)
+        if number is not None:
+            return f"{noun} {number} is another question than the recorded one"
+        if len(before) != len(after) and recorded.passed and candidate.passed:
+            return f"the test asks for {len(after)} of {name} now, {len(before)} were recorded"
+    return ""
+
+
+def _other_course(old: Sequence[Reply], new: Sequence[Reply], *, whole: bool) -> str:
+    for number, (before, after) in enumerate(zip(old, new, strict=False), 1):
+        if before.asked != after.asked:
+            return f"question {number} is another than the recorded one"
+        if before.message != after.message:
+            return ""
+    if len(old) != len(new) and whole:
+        return f"the test asks {len(new)} questions now, {len(old)} were recorded"
+    return ""
+
+
+def _answer(reply: Reply) -> Payload:
+    usage = reply.usage.to_payload()
+    found: Payload = {
+        "text": _lines(reply.text),
+        "tool_calls": [call.to_payload() for call in reply.tool_calls],
+        "status": reply.status.value,
+        "finish": reply.finish,
+        "tokens": usage,
+        "attempts": reply.attempts,
+        "asked": reply.asked,
+        "prompt": reply.prompt,
+        "thinking_asked": reply.thinking_asked,
+        "grammar": None if reply.grammar is None else reply.grammar.to_payload(),
+    }
+    return {name: value for name, value in found.items() if value not in ([], None)}
+
+
+def _reply(found: Payload) -> Reply:
+    text, grammar = found["text"], found.get("grammar")
+    text = text if isinstance(text, str) else "\n".join(text)
+    return Reply(
+        text=text,
+        thinking="",
+        tool_calls=tuple(ToolCall.from_payload(call) for call in found.get("tool_calls", ())),
+        raw=text,
+        finish=found["finish"],
+        status=Status(found["status"]),
+        usage=Usage.from_payload(found["tokens"]),
+        timings=_NO_TIME,
+        attempts=found["attempts"],
+        thinking_asked=found.get("thinking_asked"),
+        asked=found["asked"],
+        prompt=found["prompt"],
+        grammar=None if grammar is None else GrammarCost.from_payload(grammar),
+    )
+
+
+def _score(score: Score) -> Payload:
+    plain = replace(score, why=_OF_THIS_RUN.sub("", score.why)).to_payload()
+    return {name: value for name, value in plain.items() if value not in ({}, "") or name not in ("errors", "answer")}
+
+
+def _lines(text: str) -> str | list[str]:
+    """A text of several lines as a list of them: a pull request then shows which line changed."""
+    return text.split("\n") if "\n" in text else text
+
+
+def _value(value: object) -> str:
+    return one_line(json.dumps(value), 60)
+
+
+def _parsed(text: str) -> Payload:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotError(f"it is no JSON: {one_line(str(error), 100)}") from None
+    if not isinstance(found, dict):
+        raise SnapshotError("it is no JSON object")
+    version = found.get("format")
+    if version != FORMAT:
+        newer = isinstance(version, int) and not isinstance(version, bool) and version > FORMAT
+        known = f"a newer version wrote it, this one reads {FORMAT}" if newer else f"only {FORMAT} can be read"
+        raise SnapshotError(f"its format is {_value(version)}; {known}")
+    return found
+
+
+def _other(error: Exception) -> SnapshotError:
+    kind = "misses" if isinstance(error, KeyError) else "is not as it was written:"
+    return SnapshotError(f"it {kind} {one_line(str(error), 100)}")
+
+
+def origin_of(card: ModelCard, settings: Settings, build: str) -> Origin:
+    """Where a snapshot of this run comes from."""
+    return Origin(card.file_name, identity(card), digest(settings_of(settings)), build)
+
+
+def read(path: Path) -> str:
+    """The text of a recorded file.
+
+    :raises FileNotFoundError: when there is none.
+    :raises SnapshotError: when it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError:
+        raise SnapshotError("it is no UTF-8 text") from None
+    except OSError as error:
+        raise SnapshotError(error.strerror or str(error)) from None
