@@ -9,6 +9,8 @@ from benchmarks.verdict_rates import passes
 from benchmarks.verdict_rates import verdict
 from tests.plugin.conftest import Gate
 
+pytestmark = pytest.mark.once
+
 SUITE = """
 import pytest
 

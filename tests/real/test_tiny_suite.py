@@ -68,6 +68,7 @@ def test_fidelity_to_the_unquantized_file(pytester: pytest.Pytester, model: str,
         done.result.stdout.fnmatch_lines(["of the baseline's perplexity drop the candidate recovers *"])
 
 
+@pytest.mark.once
 def test_ptq_against_unquantized_names_regressions_with_both_answers(pytester: pytest.Pytester) -> None:
     done = compare(pytester, "tiny-q4_0.gguf", "tiny-f16.gguf")
 
@@ -86,6 +87,7 @@ def test_ptq_against_unquantized_names_regressions_with_both_answers(pytester: p
     assert all(side["choices" if "test_likelier" in side["pair"] else "replies"] for side in sides)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("dist", [(), ("-n2",)], ids=["plain", "n2"])
 def test_a_file_against_itself(pytester: pytest.Pytester, dist: tuple[str, ...]) -> None:
     done = compare(pytester, "tiny-q4_0.gguf", "tiny-q4_0.gguf", *dist)
@@ -113,6 +115,7 @@ def test_workers_change_no_verdict(pytester: pytest.Pytester) -> None:
     assert verdicts(one) == verdicts(two)
 
 
+@pytest.mark.once
 def test_starving_both_sides_is_no_regression_and_says_how_to_cure_it(pytester: pytest.Pytester) -> None:
     done = compare(
         pytester, "tiny-q4_0.gguf", "tiny-f16.gguf", "--quant-max-tokens=1", "-k", "not likelier and not fidelity"
@@ -142,6 +145,7 @@ def test_a_budget_that_starves_the_candidate_alone_is_a_finding(pytester: pytest
     assert done.result.ret == 1
 
 
+@pytest.mark.once
 def test_the_suite_is_what_it_says(pytester: pytest.Pytester) -> None:
     done = compare(pytester, "tiny-f16.gguf", "tiny-f16.gguf")
 
@@ -157,6 +161,7 @@ def test_the_suite_is_what_it_says(pytester: pytest.Pytester) -> None:
     assert sum(tokens > 0 for tokens in thinking) > 0.9 * len(thinking)
 
 
+@pytest.mark.once
 def test_the_gate_can_fail_for_all_five_bad_candidates(pytester: pytest.Pytester) -> None:
     models = SUITE / "models"
     result = pytester.runpytest_subprocess(

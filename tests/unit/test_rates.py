@@ -20,6 +20,7 @@ from benchmarks.verdict_rates import rates
 from benchmarks.verdict_rates import shift_for
 
 REPLICATES = 10_000
+pytestmark = pytest.mark.once
 
 
 @pytest.mark.parametrize("size", [6, 20, 50, 200])
