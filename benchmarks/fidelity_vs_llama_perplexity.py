@@ -113,7 +113,9 @@ def run_tool(program: Path, model: Path, more: Sequence[str], threads: int, begi
     It prints from a thread of its own, which at times it ends too early: then it is run again.
     """
     command = [str(program), "-m", str(model), "-c", str(WINDOW), "-t", str(threads), "-ngl", "0", *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # threads wait as the engine's process makes them: spinning ones win on an idle machine and starve on a busy one
+    environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
     lines, start = [], 0.0
     for line in process.stdout:

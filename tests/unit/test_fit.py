@@ -45,7 +45,7 @@ def test_any_length_is_met_exactly_where_one_word_is_one_token(
 
     assert length is not None
     assert length.tokens == tokens == count(make(length.sentences, length.words))
-    assert len(length.words) < 1000, "short words fill a gap, sentences make the text"
+    assert len(length.words) < 1000 + tokens // 10, "short words fill a gap, sentences make the text"
 
 
 @settings(max_examples=100, deadline=None)
