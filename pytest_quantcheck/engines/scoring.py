@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -62,22 +64,27 @@ def measure(
     chunks: list[Chunk] = []
     tails: dict[Part, list[Doubles]] = {}
     covered: list[Doubles] = []
+
+    def close(group: _Group) -> None:
+        for columns, passage in zip(group.joined(), group.passages, strict=True):
+            lengths = [stop - start for start, stop, _ in passage.spans]
+            part_of = np.repeat([part for *_, part in passage.spans], lengths)
+            for part in dict.fromkeys(part for *_, part in passage.spans):
+                own = {name: column[part_of == part] for name, column in columns.items()}
+                chunks.append(_chunk(part, own))
+                if "kl" in own:
+                    tails.setdefault(part, []).append(own["kl"])
+            covered.extend([columns["covered"]] if "covered" in columns else [])
+
     with ThreadPoolExecutor(_workers()) as pool:
-        numbered = list(enumerate(passages))
-        while numbered:
-            group = _alike(numbered[: forward.passages])
-            numbered = numbered[len(group) :]
-            for columns, (_, passage) in zip(
-                _columns(request, group, forward, progress, reader, writer, pool), group, strict=True
-            ):
-                lengths = [stop - start for start, stop, _ in passage.spans]
-                part_of = np.repeat([part for *_, part in passage.spans], lengths)
-                for part in dict.fromkeys(part for *_, part in passage.spans):
-                    own = {name: column[part_of == part] for name, column in columns.items()}
-                    chunks.append(_chunk(part, own))
-                    if "kl" in own:
-                        tails.setdefault(part, []).append(own["kl"])
-                covered += [columns["covered"]] if "covered" in columns else []
+        # what one step found is reduced while llama.cpp reads the next one; two steps are in memory, never more
+        waiting: _Step | None = None
+        for step in _steps(request, passages, forward, reader, writer, pool):
+            if waiting is not None:
+                waiting.collect(writer, progress, close)
+            waiting = step
+        if waiting is not None:
+            waiting.collect(writer, progress, close)
     header = reader.header if reader is not None else None
     return Fidelity(
         name=request.name,
@@ -98,19 +105,49 @@ def _alike(numbered: Sequence[tuple[int, Passage]]) -> Sequence[tuple[int, Passa
     return numbered[: same.index(False) if False in same else len(same)]
 
 
-def _columns(
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Passages that are read side by side, the number of the first one, and what was found of each so far."""
+
+    first: int
+    passages: Sequence[Passage]
+    found: list[list[dict[str, Any]]]
+
+    def joined(self) -> list[dict[str, Any]]:
+        """What is known of each scored token of each passage, by name."""
+        return [{name: np.concatenate([block[name] for block in one]) for name in one[0]} for one in self.found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The blocks of one step at work, in order."""
+
+    group: _Group
+    blocks: Sequence[Future[tuple[int, dict[str, Any], Records | None]]]
+    is_last: bool
+    """Whether the group's passages end with it."""
+
+    def collect(self, writer: StoreWriter | None, progress: Progress, close: Callable[[_Group], None]) -> None:
+        """Take in what the blocks come to."""
+        for block in self.blocks:
+            number, found, records = block.result()
+            self.group.found[number].append(found)
+            if writer is not None and records is not None:
+                writer.add(self.group.first + number, records)
+            progress("")
+        if self.is_last:
+            close(self.group)
+
+
+def _steps(
     request: FidelityRequest,
-    group: Sequence[tuple[int, Passage]],
+    passages: Sequence[Passage],
     forward: Forward,
-    progress: Progress,
     reader: StoreReader | None,
     writer: StoreWriter | None,
     pool: ThreadPoolExecutor,
-) -> list[dict[str, Any]]:
-    """What is known of each scored token of each passage, by name."""
-    places = np.array(group[0][1].scored)
-    targets = np.array([passage.ids for _, passage in group])[:, places]
-    draws = [np.random.default_rng([0, *passage.ids]) for _, passage in group] if request.noise > 0 else []
+) -> Iterator[_Step]:
+    """Every step that has logits, its blocks handed to the pool."""
 
     def work(block: _Block) -> tuple[int, dict[str, Any], Records | None]:
         logs, nll = log_softmax(block.logits, block.targets)
@@ -121,27 +158,31 @@ def _columns(
             found.update(reader.compare(block.kept, logs))
         return block.passage, found, writer.kept.pack(logs, nll) if writer is not None else None
 
-    def blocks(found: Sequence[Floats], start: int) -> Iterator[_Block]:
-        rows = max(1, BLOCK // found[0].shape[1])
-        for number, logits in enumerate(found):
-            for at in range(0, len(logits), rows):
-                piece = logits[at : at + rows]
+    numbered = list(enumerate(passages))
+    while numbered:
+        alike = _alike(numbered[: forward.passages])
+        numbered = numbered[len(alike) :]
+        group = _Group(alike[0][0], [passage for _, passage in alike], [[] for _ in alike])
+        places = np.array(group.passages[0].scored)
+        targets = np.array([passage.ids for passage in group.passages])[:, places]
+        seeds = [[0, *passage.ids] for passage in group.passages]
+        draws = [np.random.default_rng(seed) for seed in seeds] if request.noise > 0 else []
+        start = 0
+        for views in forward.logits([passage.ids for passage in group.passages], (places - 1).tolist()):
+            blocks = []
+            for number, view in enumerate(views):
+                logits = view.copy()  # llama.cpp writes over it in the next step
                 if draws:
-                    spread = request.noise * piece.std(axis=1, keepdims=True, dtype=np.float64)
-                    piece = piece + (spread * draws[number].standard_normal(piece.shape)).astype(np.float32)
-                kept = reader.read(group[number][0], len(piece)) if reader is not None else None
-                yield _Block(number, piece, targets[number, start + at : start + at + len(piece)], kept)
-
-    columns: list[list[dict[str, Any]]] = [[] for _ in group]
-    start = 0
-    for logits in forward.logits([passage.ids for _, passage in group], (places - 1).tolist()):
-        for number, found, records in pool.map(work, blocks(logits, start)):
-            columns[number].append(found)
-            if writer is not None and records is not None:
-                writer.add(group[number][0], records)
-            progress("")
-        start += len(logits[0])
-    return [{name: np.concatenate([found[name] for found in one]) for name in one[0]} for one in columns]
+                    spread = request.noise * logits.std(axis=1, keepdims=True, dtype=np.float64)
+                    logits += (spread * draws[number].standard_normal(logits.shape)).astype(np.float32)
+                rows = max(1, BLOCK // logits.shape[1])
+                for at in range(0, len(logits), rows):
+                    piece = logits[at : at + rows]
+                    kept = reader.read(group.first + number, len(piece)) if reader is not None else None
+                    block = _Block(number, piece, targets[number, start + at : start + at + len(piece)], kept)
+                    blocks.append(pool.submit(work, block))
+            start += len(views[0])
+            yield _Step(group, blocks, is_last=start == len(places))
 
 
 def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
@@ -159,7 +200,7 @@ def _chunk(part: Part, columns: dict[str, Any]) -> Chunk:
 
 
 def _workers() -> int:
-    """Threads that reduce logits while llama.cpp waits: all cores, as llama-perplexity takes."""
+    """Threads that reduce logits: all cores, as llama-perplexity takes."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
