@@ -113,4 +113,4 @@ def test_a_body_that_misspells_a_figure_is_broken(plain_gate: Gate) -> None:
     outcome = plain_gate.run()
 
     assert outcome.words == {"test_body": "unscored"}
-    outcome.result.stdout.fnmatch_lines(["E *AttributeError: 'Memory' object has no attribute 'peek'"])
+    outcome.result.stdout.fnmatch_lines(["E *AttributeError: 'Memory' object has no attribute 'peek'*"])
