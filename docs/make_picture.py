@@ -19,8 +19,10 @@ COMMAND = (
     "pytest example_suites/tiny",
     f"--quant-model={MODELS}/tiny-qat-q4_0.gguf",
     f"--quant-baseline={MODELS}/tiny-q4_0.gguf",
+    f"--quant-reference={MODELS}/tiny-f16.gguf",
 )
-_WIDTH = 112
+_WITHOUT = ("-p", "no:randomly", "-p", "no:xdist")
+_WIDTH = 138
 _FORMAT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -38,7 +40,18 @@ _FORMAT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {heigh
 def main() -> None:
     """Run, cut out the summary, draw."""
     done = subprocess.run(
-        [sys.executable, "-m", *" ".join(COMMAND).split(), "-q", "--color=yes", "-p", "no:randomly", "-p", "no:xdist"],
+        [
+            sys.executable,
+            "-m",
+            *" ".join(COMMAND).split(),
+            "-q",
+            "--color=yes",
+            "-p",
+            "no:randomly",
+            "-p",
+            "no:xdist",
+            "--quant-cache=off",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -47,8 +60,8 @@ def main() -> None:
     )
     lines = done.stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if "= quantcheck =" in line)
-    end = next(number for number, line in enumerate(lines) if line.startswith(("\x1b[2mNext", "Next")))
-    shown = ["$ " + " \\\n    ".join(COMMAND), *lines[start : end + 2]]
+    end = next(number for number, line in enumerate(lines) if " passed" in line and number > start)
+    shown = ["$ " + " \\\n    ".join(COMMAND), *lines[start:end]]
     console = Console(record=True, width=_WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text.from_ansi("\n".join(shown)))
     svg = console.export_svg(title="", code_format=_FORMAT, unique_id="s")
