@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.records import Observation
 
 if TYPE_CHECKING:
@@ -33,13 +33,7 @@ class Baselines:
         """Keep an observation for its candidate half."""
         self._live[observation.pair] = observation
         if self._shared is not None:
-            path = self._path(self._shared, observation.pair)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            try:
-                part.write_text(json.dumps(observation.to_payload()), encoding="ascii")
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_atomically(self._path(self._shared, observation.pair), json.dumps(observation.to_payload()))
 
     def get(self, pair: str) -> Observation | None:
         """The baseline's observation of ``pair``, None when there is none."""

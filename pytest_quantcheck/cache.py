@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.record import Payload
 
 FORMAT: Final = "1"
@@ -69,16 +70,9 @@ class Cache:
 
     def put(self, key: str, value: Payload) -> None:
         """Keep ``value`` under ``key``; a full disk or a folder that is read only leaves everything as it was."""
-        path = self._path(key)
-        part = path.with_suffix(f".{os.getpid()}.part")
         text = json.dumps(value)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_text(_digest(text) + text, encoding="ascii")
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_atomically(self._path(key), _digest(text) + text)
         except OSError as error:
             self.failure = self.failure or f"{self.directory}: {error.strerror or error}"
 

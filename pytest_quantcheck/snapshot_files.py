@@ -12,8 +12,8 @@ from typing import Final
 from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
+from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.recording import written
-from pytest_quantcheck.reports.files import write_atomically
 from pytest_quantcheck.settings import SNAPSHOTS
 
 _MOST_LETTERS: Final = 100

@@ -19,6 +19,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from pytest_quantcheck import recording
 from pytest_quantcheck.engines.base import Engine
+from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.pins import Pins
@@ -29,7 +30,6 @@ from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
-from pytest_quantcheck.reports.files import write_atomically
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.snapshot_files import Location
 from pytest_quantcheck.snapshot_files import QuantSnapshots

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pytest_quantcheck.conditions import Conditions
 from pytest_quantcheck.confirmation import Confirmation
+from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.ledger import EndKind
 from pytest_quantcheck.ledger import Ledger
@@ -27,7 +28,6 @@ from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reference_files import Reference
-from pytest_quantcheck.reports.files import write_atomically
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.settings import Settings

@@ -1,4 +1,4 @@
-"""How a report gets onto the disk."""
+"""How a text gets onto the disk."""
 
 from __future__ import annotations
 
