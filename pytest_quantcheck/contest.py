@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
-from typing import Final
 
 from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.duels import duel
 from pytest_quantcheck.engines.bandwidth import copy_bandwidth
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import Engine
-from pytest_quantcheck.ggml_types import GGML_TYPES
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.machine import available_memory
 from pytest_quantcheck.memory_estimate import fits_together
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
-
-KV_BYTES: Final = {name.lower(): size / block for name, block, size in GGML_TYPES.values()}
-"""Type of a KV cache -> bytes of one number in it."""
 
 
 def compare_speed(settings: Settings, pins: Pins, engine_of: Callable[[Role], Engine], request: BenchRequest) -> Duel:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Final
+from typing import TypeVar
 
 from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.checks.base import MarkerError
@@ -34,6 +35,8 @@ from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import short
 
+_Request = TypeVar("_Request", BenchRequest, MemoryRequest)
+_Found = TypeVar("_Found", Bench, Duel, Memory)
 _LEAST_WINDOW: Final = 8
 _SHOWN_NAME: Final = 60
 
@@ -68,11 +71,9 @@ class Measuring:
         self._found_before: dict[str, int] = {}
         self._answers: dict[str, Any] = {}
         self._bench: Bench | None = None
-        self._benches: dict[BenchRequest, Bench] = {}
         self._duel: Duel | None = None
-        self._duels: dict[BenchRequest, Duel] = {}
         self._memory: Memory | None = None
-        self._memories: dict[MemoryRequest, Memory] = {}
+        self._figures: dict[tuple[str, BenchRequest | MemoryRequest], Any] = {}
         self._error: EngineError | None = None
 
     def _begin_measuring(self, number: int) -> None:
@@ -180,11 +181,8 @@ class Measuring:
 
     def bench(self, request: BenchRequest | None = None) -> Bench:
         """Measure prefill and decode speed with fixed token counts; once, however often the test runs."""
-        request = request or BenchRequest()
-        measured = self._benches.get(request) if self._run else None
-        self._bench = measured or self._guard(lambda: self._engine.bench(request))
-        self._benches[request] = self._bench
-        return self._bench
+        self._bench = bench = self._first("bench", request or BenchRequest(), self._engine.bench)
+        return bench
 
     def duel(self, request: BenchRequest | None = None, margins: Mapping[str, float] = MARGINS) -> Duel:
         """Measure the baseline and the candidate in turn; once, however often the test runs.
@@ -195,11 +193,9 @@ class Measuring:
         measure = self._others.duel
         if measure is None:
             raise EngineCannot("there is no baseline to compare the speed with")
-        request = request or BenchRequest()
-        measured = self._duels.get(request) if self._run else None
-        self._duels[request] = measured or self._guard(lambda: measure(request))
-        self._duel = replace(self._duels[request], margins=dict(margins))
-        return self._duel
+        measured = self._first("duel", request or BenchRequest(), measure)
+        self._duel = duel = replace(measured, margins=dict(margins))
+        return duel
 
     def memory(self, request: MemoryRequest | None = None) -> Memory:
         """What the model takes at this run's context or another one: an estimate, and what loading it took.
@@ -208,11 +204,17 @@ class Measuring:
 
         :param request: another context, or the budget of bytes whose largest context shall be found.
         """
-        request = request or MemoryRequest()
-        measured = self._memories.get(request) if self._run else None
-        self._memory = measured or self._guard(lambda: self._able("memory")(request))
-        self._memories[request] = self._memory
-        return self._memory
+        memory: Memory = self._first("memory", request or MemoryRequest(), lambda asked: self._able("memory")(asked))
+        self._memory = memory
+        return memory
+
+    def _first(self, what: str, request: _Request, measure: Callable[[_Request], _Found]) -> _Found:
+        """Measured anew whenever the first run of the body asks; the further runs get what it found."""
+        measured: _Found | None = self._figures.get((what, request)) if self._run else None
+        if measured is None:
+            measured = self._guard(lambda: measure(request))
+        self._figures[what, request] = measured
+        return measured
 
     def _choose(self, make: Callable[[], ChoiceRequest]) -> Choice:
         choice: Choice = self._once("choose", make)

@@ -22,21 +22,14 @@ from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
 from pytest_quantcheck.settings import Settings
-
-
-class WrongCompanion(Exception):
-    """A named file cannot serve its model; the text is one clear line. ``option`` is the setting that named it."""
-
-    def __init__(self, option: str, why: str) -> None:
-        super().__init__(why)
-        self.option = option
+from pytest_quantcheck.settings import WrongFile
 
 
 def named_differences(settings: Settings, cards: Mapping[Role, ModelCard]) -> list[Difference]:
     """What nobody can know of the named files before loading, and what is not the same on both sides.
 
     :param cards: of the roles that run.
-    :raises WrongCompanion: when a file is missing, damaged, something else, or made for another model.
+    :raises WrongFile: when a file is missing, damaged, something else, or made for another model.
     """
     found: dict[str, Difference] = {}
     for name, of, check, row in (
@@ -56,9 +49,9 @@ def _checked(option: str, file: str, card: ModelCard, check: Callable[[str, Mode
     try:
         why = check(file, card)
     except (GgufError, OSError) as error:
-        raise WrongCompanion(option, f"{file}: {error}") from None
+        raise WrongFile(option, f"{file}: {error}") from None
     if why and not isinstance(why, Unknown):
-        raise WrongCompanion(option, why)
+        raise WrongFile(option, why)
     return why
 
 

@@ -56,14 +56,6 @@ class Reference:
         return f"the reference is itself quantized ({', '.join(self.quantized)})" if self.quantized else ""
 
 
-class WrongReference(Exception):
-    """A reference that cannot be meant; ``option`` says where it was given."""
-
-    def __init__(self, option: str, why: str) -> None:
-        super().__init__(why)
-        self.option = option
-
-
 def open_reference(option: str, source: str, read_card: Callable[[], ModelCard]) -> Reference:
     """Look at what the option names; EngineRefused, one line, when it is no reference.
 

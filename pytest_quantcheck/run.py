@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,16 +30,14 @@ from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
-from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
-from pytest_quantcheck.gguf_card import read_card
+from pytest_quantcheck.gguf_card import same_content
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.ledger import attach
 from pytest_quantcheck.ledger import make_sendable
 from pytest_quantcheck.ledger import payload_of
 from pytest_quantcheck.measuring import OtherModels
-from pytest_quantcheck.named_companions import WrongCompanion
 from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.pins import pin
@@ -49,7 +48,6 @@ from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Word
-from pytest_quantcheck.reference_files import WrongReference
 from pytest_quantcheck.references import References
 from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.repeats import Repeats
@@ -61,6 +59,7 @@ from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
 from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.settings import WrongFile
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.trial import Caught
@@ -151,16 +150,14 @@ class Run:
             self._cache = None if directory is None else Cache(directory)
         return self._cache
 
-    @property
+    @cached_property
     def same_file(self) -> bool:
-        """Whether both sides have one content as far as headers tell; a file that cannot be read is the engine's."""
+        """Whether both sides hold the same bytes; a file that cannot be read is the engine's to refuse."""
+        paths = [Path(self._settings.source(role)).expanduser() for role in self._settings.roles]
         try:
-            marks = {
-                read_card(Path(self._settings.source(role)).expanduser()).fingerprint for role in self._settings.roles
-            }
-        except GgufError:
+            return len(paths) > 1 and same_content(*paths)
+        except OSError:
             return False
-        return len(self._settings.roles) > 1 and len(marks) == 1
 
     def _kept(self, name: str) -> Path | None:
         """A folder that pytest keeps between runs; None where it keeps nothing, or cannot."""
@@ -274,14 +271,14 @@ class Run:
                 raise self._refused("baseline" if live else "model", str(error)) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
-        except WrongReference as error:
+        except WrongFile as error:
             raise self._refused(error.option, str(error)) from None
         if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
             raise self._refused("model", why)
         self.ledger.pins = self._base_pins = self.pins
         try:
             told = named_differences(self._settings, self.ledger.cards)
-        except WrongCompanion as wrong:
+        except WrongFile as wrong:
             raise self._refused(wrong.option, str(wrong)) from None
         named = [row for row, file in (("projector", self._settings.mmproj), ("drafter", self._settings.draft)) if file]
         self.ledger.companions = [*told, *companion_differences(self.ledger.cards, named=named)]

@@ -33,6 +33,14 @@ _TRUE_FALSE = "'true' or 'false'"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
 
+class WrongFile(Exception):
+    """A file that ``option`` names cannot be meant; the text is one clear line that says why."""
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(why)
+        self.option = option
+
+
 @dataclass(frozen=True, slots=True)
 class Thinking:
     """What to ask of the template: its switch, None for its own value, and a budget of thinking tokens if any."""

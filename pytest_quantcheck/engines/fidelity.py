@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import ExitStack
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class Scorer:
                 f"{name} keeps log-probabilities of a vocabulary of {header.vocabulary} tokens, "
                 f"this model has {self._vocabulary.size}: they cannot be compared"
             )
-        own = self._card().vocabulary_digest
+        own = self._card.vocabulary_digest
         if header.vocabulary_digest and own and header.vocabulary_digest != own:
             raise StoreError(
                 f"{name} keeps log-probabilities of another vocabulary ({header.vocabulary} tokens, as many as this "
@@ -130,7 +131,7 @@ class Scorer:
 
     def _header(self, request: FidelityRequest, passages: Sequence[Passage], source: str) -> StoreHeader:
         size = self._vocabulary.size
-        card = self._card()
+        card = self._card
         return StoreHeader(
             vocabulary=size,
             kept=size if request.whole or size <= WHOLE_UP_TO else min(TOP, size),
@@ -144,6 +145,7 @@ class Scorer:
             template=digest(source) if source else "",
         )
 
+    @cached_property
     def _card(self) -> ModelCard:
         try:
             return read_card(self._path)

@@ -10,7 +10,7 @@ from pytest_quantcheck.attribution import Traffic
 from pytest_quantcheck.attribution import attribute
 from pytest_quantcheck.benches import Bench
 from pytest_quantcheck.benches import Duel
-from pytest_quantcheck.contest import KV_BYTES
+from pytest_quantcheck.ggml_types import GGML_TYPES
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reports.section import Section
@@ -21,6 +21,8 @@ from pytest_quantcheck.speed_rules import comparisons
 from pytest_quantcheck.speed_rules import figure
 from pytest_quantcheck.speed_rules import shown
 
+_KV_BYTES = {name.lower(): size / block for name, block, size in GGML_TYPES.values()}
+"""Type of a KV cache -> bytes of one number in it."""
 _NAMES = {"decode": "decode", "prefill": "prefill", "ttft": "time to first token"}
 
 
@@ -106,7 +108,7 @@ def _owed(ledger: Ledger, duel: Duel, decode: Comparison) -> Attribution | None:
 
 def _traffic(ledger: Ledger, role: Role, standing: int) -> Traffic:
     card = ledger.cards[role]
-    keys_and_values = card.kv_bytes_per_token(standing, KV_BYTES[ledger.settings.kv_type_of(role)])
+    keys_and_values = card.kv_bytes_per_token(standing, _KV_BYTES[ledger.settings.kv_type_of(role)])
     main = max(card.tensor_types, key=card.tensor_types.__getitem__, default="")
     return Traffic(card.decode_bytes, keys_and_values, card.tensor_table_digest, main)
 
