@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
-from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
@@ -20,12 +19,9 @@ from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
-from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.engines.wrapper import Wrapper
 from pytest_quantcheck.fidelity import Fidelity
-from pytest_quantcheck.gguf_card import ModelCard
-from pytest_quantcheck.memory import Memory
-from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
@@ -52,7 +48,7 @@ _MOST_TOKENS = 256
 _Value = TypeVar("_Value")
 
 
-class Saboteur:
+class Saboteur(Wrapper):
     """Everything that ``engine`` is, with spoilt answers. Speed is left alone.
 
     :param kind: one of `KINDS`.
@@ -61,50 +57,20 @@ class Saboteur:
     def __init__(self, engine: Engine, kind: str) -> None:
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
-        self._engine = engine
+        super().__init__(engine)
         self._kind = kind
         self._changed = 0
         self._cut: dict[str, Reply] = {}
         self._latest: dict[str, Reply] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        # what an engine has beyond the protocol, a user's test may use
-        return getattr(self._engine, name)
 
     @property
     def facts(self) -> Payload:
         """The engine's own facts and how many answers were spoilt."""
         return {**getattr(self._engine, "facts", {}), CHANGED: self._changed}
 
-    @property
-    def loads(self) -> int:
-        """How many times the model was loaded so far."""
-        return self._engine.loads
-
-    @property
-    def peak_memory(self) -> int | None:
-        """Most memory that the model's process held so far, in bytes."""
-        return self._engine.peak_memory
-
-    def card(self) -> ModelCard:
-        """What the file says of itself."""
-        return self._engine.card()
-
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``."""
         return self._engine.tokenize(text)
-
-    def bench(self, request: BenchRequest) -> Bench:
-        """The true speed."""
-        return self._engine.bench(request)
-
-    def memory(self, request: MemoryRequest) -> Memory:
-        """The true memory."""
-        return self._engine.memory(request)
-
-    def close(self) -> None:
-        """Release everything."""
-        self._engine.close()
 
     def chat(self, request: ChatRequest) -> Reply:
         """One assistant turn, spoilt."""

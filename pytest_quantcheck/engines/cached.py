@@ -12,7 +12,6 @@ from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.cache import key_of
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
-from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
@@ -20,14 +19,13 @@ from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.process import ProcessEngine
-from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.engines.wrapper import Wrapper
 from pytest_quantcheck.gguf_parts import part_paths
 from pytest_quantcheck.identity import build_identity
 from pytest_quantcheck.identity import content_digest
 from pytest_quantcheck.identity import file_state
 from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import Record
-from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
 
 _Found = TypeVar("_Found", Reply, Choice, Embeddings)
@@ -36,7 +34,7 @@ _NOT_COUNTED = ("threads", "mmproj")
 projector counts by its content."""
 
 
-class CachedEngine:
+class CachedEngine(Wrapper):
     """A model in a process of its own that is only loaded for what the cache does not know.
 
     The key of an answer is the digest of everything that it depends on: all bytes of the files, llama.cpp's libraries,
@@ -53,6 +51,7 @@ class CachedEngine:
         cache: Cache,
         apart: str = "",
     ) -> None:
+        super().__init__(engine)
         self.fresh = engine
         """The engine itself, for whoever needs to see the model at work."""
         self.cached = 0
@@ -65,28 +64,10 @@ class CachedEngine:
         self._identity: Payload | None = None
         self._facts: Payload = {}
 
-    def __getattr__(self, name: str) -> Any:
-        # what the engine has beyond the protocol, and what is never kept
-        return getattr(self.fresh, name)
-
     @property
     def facts(self) -> Payload:
         """What the engine reported when it was loaded, in this run or in the one that the answers come from."""
         return self.fresh.facts or self._facts
-
-    @property
-    def loads(self) -> int:
-        """How many times the model was loaded so far."""
-        return self.fresh.loads
-
-    @property
-    def peak_memory(self) -> int | None:
-        """Most memory that the model's process held so far, in bytes; None when it was not needed."""
-        return self.fresh.peak_memory
-
-    def card(self) -> ModelCard:
-        """What the file says of itself."""
-        return self.fresh.card()
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``."""
@@ -113,14 +94,6 @@ class CachedEngine:
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return self._answer("embed", request, Embeddings, self.fresh.embed)
-
-    def bench(self, request: BenchRequest) -> Bench:
-        """Prefill and decode speed, measured now."""
-        return self.fresh.bench(request)
-
-    def close(self) -> None:
-        """Release everything; the next request that the cache does not know would load again."""
-        self.fresh.close()
 
     def _answer(self, op: str, request: Record, kind: type[_Found], ask: Callable[[Any], _Found]) -> _Found:
         key = self._key(op, request)
