@@ -16,7 +16,6 @@ over the whole session.
 
 from __future__ import annotations
 
-import argparse
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from docs.blocks import replaced
+from benchmarks.simulation import tell
 from pytest_quantcheck.benches import Bench
 from pytest_quantcheck.benches import Duel
 from pytest_quantcheck.records import Answer
@@ -174,14 +173,7 @@ def table(replicates: int) -> str:
 
 def main() -> None:
     """Simulate, print, and write if asked."""
-    parser = argparse.ArgumentParser(description="How often the verdict on speed is right")
-    parser.add_argument("--replicates", type=int, default=4000)
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
-    given = parser.parse_args()
-    text = table(given.replicates)
-    print(text)
-    if given.write:
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), BEGIN, END, text), encoding="utf-8")
+    tell("How often the verdict on speed is right", table, 4000, PAGE, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ probability. Both files' observations are judged pair by pair (`verdict.judge`) 
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import zlib
@@ -29,7 +28,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from docs.blocks import replaced
+from benchmarks.simulation import tell
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import RunScores
@@ -241,14 +240,7 @@ def tables(replicates: int) -> str:
 
 def main() -> None:
     """Simulate, print, and write if asked."""
-    parser = argparse.ArgumentParser(description="How often the verdict on samples is right")
-    parser.add_argument("--replicates", type=int, default=10_000)
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
-    given = parser.parse_args()
-    text = tables(given.replicates)
-    print(text)
-    if given.write:
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), BEGIN, END, text), encoding="utf-8")
+    tell("How often the verdict on samples is right", tables, 10_000, PAGE, BEGIN, END)
 
 
 if __name__ == "__main__":

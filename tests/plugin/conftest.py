@@ -136,3 +136,21 @@ def gate(pytester: pytest.Pytester, dist_args: tuple[str, ...]) -> Gate:
 def plain_gate(pytester: pytest.Pytester) -> Gate:
     """A gate in this process only."""
     return Gate(pytester, ())
+
+
+@pytest.fixture
+def suite(gate: Gate, request: pytest.FixtureRequest) -> Gate:
+    """A gate with the module's SUITE and the answers OLD and NEW."""
+    return _filled(gate, request)
+
+
+@pytest.fixture
+def plain_suite(plain_gate: Gate, request: pytest.FixtureRequest) -> Gate:
+    """The same in this process only."""
+    return _filled(plain_gate, request)
+
+
+def _filled(gate: Gate, request: pytest.FixtureRequest) -> Gate:
+    gate.pytester.makepyfile(test_it=request.module.SUITE)
+    gate.answers(request.module.OLD, request.module.NEW)
+    return gate

@@ -40,20 +40,6 @@ def pytest_runtest_logreport(report):
 HOSTILE = "\x1b]0;owned\x07\x00\x85\u2028 ]]> <b>&amp; | ``` </details>\n::error::x\n"
 
 
-@pytest.fixture
-def suite(gate: Gate) -> Gate:
-    gate.pytester.makepyfile(test_it=SUITE)
-    gate.answers(OLD, NEW)
-    return gate
-
-
-@pytest.fixture
-def plain_suite(plain_gate: Gate) -> Gate:
-    plain_gate.pytester.makepyfile(test_it=SUITE)
-    plain_gate.answers(OLD, NEW)
-    return plain_gate
-
-
 def properties(element: ElementTree.Element | None) -> dict[str | None, str | None]:
     """Of one element, each once."""
     assert element is not None

@@ -102,20 +102,6 @@ def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def suite(gate: Gate) -> Gate:
-    gate.pytester.makepyfile(test_it=SUITE)
-    gate.answers(OLD, NEW)
-    return gate
-
-
-@pytest.fixture
-def plain_suite(plain_gate: Gate) -> Gate:
-    plain_gate.pytester.makepyfile(test_it=SUITE)
-    plain_gate.answers(OLD, NEW)
-    return plain_gate
-
-
 def one_test(gate: Gate, body: str, old: str = "yes", new: str = "yes") -> None:
     """A suite of one test that asks 'x'."""
     gate.pytester.makepyfile(test_it=body)
