@@ -235,7 +235,7 @@ class Ledger:
 
     def verdict(self) -> SessionVerdict:
         """The verdict on the run."""
-        if self.settings.snapshot_use == "record":
+        if self.settings.records:
             return recording_verdict(tuple(self._baselines.values()), self.unrecorded)
         return session_verdict(
             self.results,

@@ -45,16 +45,16 @@ from pytest_quantcheck.pins import templates_differ
 from pytest_quantcheck.pins import with_declared
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.recording import SnapshotError
-from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
-from pytest_quantcheck.records import Word
 from pytest_quantcheck.references import References
 from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.reports import github
+from pytest_quantcheck.reports.closing import write_closing
 from pytest_quantcheck.reports.header import snapshot_lines
 from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
+from pytest_quantcheck.reports.status import status_words
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
 from pytest_quantcheck.settings import NO_CACHE
@@ -68,7 +68,6 @@ from pytest_quantcheck.trial import finish
 from pytest_quantcheck.trial import trial_key
 from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of
-from pytest_quantcheck.verdict import UNUSABLE
 
 if TYPE_CHECKING:
     from pytest_quantcheck.snapshots import Snapshots
@@ -267,7 +266,7 @@ class Run:
             try:
                 self.ledger.cards[role] = self.model(role).card
             except EngineRefused as error:
-                live = role is Role.BASELINE and self._settings.snapshot_use != "record"
+                live = role is Role.BASELINE and not self._settings.records
                 raise self._refused("baseline" if live else "model", str(error)) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
@@ -345,7 +344,7 @@ class Run:
             return report
         if call.when == "call" and trial.payload is not None:
             attach(report, trial.payload)
-        if trial.role is Role.BASELINE and report.failed and self._settings.snapshot_use != "record":
+        if trial.role is Role.BASELINE and report.failed and not self._settings.records:
             # a fixture failed: the candidate meets the same fixture and tells
             report.sections.append(("quantcheck: the baseline failed outside its body", str(report.longrepr)))
             # 'passed' would let the body run without its fixtures
@@ -359,35 +358,7 @@ class Run:
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         """Our words on core's categories; a baseline is progress and not counted."""
         payload = payload_of(report)
-        if payload is None:
-            return None
-        if "fixture" in payload:
-            return ("", "", "") if report.when == "teardown" else ("", "b", "BASELINE")
-        if "baseline" in payload:
-            passed = Observation.from_payload(payload["baseline"]).passed
-            if self._settings.snapshot_use == "record":
-                words = (".", "RECORDED") if passed else ("w", "RECORDED FAILURE")
-                return ("passed", *words) if report.passed else None
-            return ("", "b", "BASELINE") if passed else ("", "w", "WEAK BASELINE")
-        if "cannot" in payload:
-            return None
-        verdict = payload["result"]["verdict"]
-        word = verdict["word"].upper()
-        if verdict["flip"]:
-            word = "FLIP" if payload["result"]["family"] else "NOT CONFIRMED"
-        if verdict["word"] == Word.UNPAIRED:
-            word = report.outcome.upper()
-        if verdict["snapshot"]:
-            word = UNUSABLE[verdict["snapshot"]]
-        if verdict["outcome"] == "error" and report.failed:
-            return "error", "E", "ERROR"
-        if verdict["outcome"] == "failed" and report.failed:
-            return "failed", "F", "NO ANSWER" if verdict["budget"] else word
-        if verdict["outcome"] == "xfailed" and report.skipped:
-            return "xfailed", "f" if verdict["flip"] else "x", word
-        if verdict["outcome"] == "passed" and report.passed:
-            return "passed", "+" if word == "IMPROVED" else ".", word
-        return None
+        return None if payload is None else status_words(payload, report, records=self._settings.records)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Enter a finished trial into the ledger."""
@@ -442,24 +413,7 @@ class Run:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary."""
-        if self.ledger.ran:
-            from pytest_quantcheck.reports.terminal import summary
-
-            terminalreporter.write_sep("=", "quantcheck")
-            for line in summary(self.ledger, terminalreporter._tw.fullwidth):
-                markup = {"light" if line.style == "dim" else line.style: True} if line.style else {}
-                terminalreporter.write_line(line.text, **markup)
-        if self.ledger.sandbox:
-            terminalreporter.write_line(f"quantcheck: answers' code ran in the sandbox {self.ledger.sandbox!r}")
-        for reason, count in self.ledger.cannot.items():
-            terminalreporter.write_line(f"quantcheck: {count} skipped: {reason}", yellow=True)
-        if self._internal_error:
-            broken = "an internal error stopped a process; the verdict is only on what had run"
-            terminalreporter.write_line(f"quantcheck: {broken}", red=True)
-        for failure in self._outputs.failures:
-            terminalreporter.write_line(f"quantcheck: {failure}", red=True)
-        if self._outputs.warning:
-            terminalreporter.write_line(f"quantcheck: {self._outputs.warning}", yellow=True)
+        write_closing(terminalreporter, self.ledger, self._outputs, broken=self._internal_error)
         if self.ledger.ran and github.is_github(os.environ):
             for command in github.commands(self.ledger, self._config.rootpath, os.environ):
                 terminalreporter.write_line(command)

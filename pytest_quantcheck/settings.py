@@ -96,17 +96,22 @@ class Settings:
     """Whether this run records a baseline, or compares with a recorded one."""
 
     @property
+    def records(self) -> bool:
+        """Whether this run records a baseline."""
+        return self.snapshot_use == "record"
+
+    @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that run, baseline first; none without a model. A recording is the baseline's half of a run."""
         if self.model is None:
             return ()
-        if self.snapshot_use == "record":
+        if self.records:
             return (Role.BASELINE,)
         return (Role.CANDIDATE,) if self.baseline is None else (Role.BASELINE, Role.CANDIDATE)
 
     def source(self, role: Role) -> str:
         """The file that plays ``role``."""
-        source = self.baseline if role is Role.BASELINE and self.snapshot_use != "record" else self.model
+        source = self.baseline if role is Role.BASELINE and not self.records else self.model
         assert source is not None
         return source
 

@@ -83,7 +83,7 @@ class Snapshots:
             if self._settings.record:
                 return None
             raise SnapshotError(f"{error}; --snapshot-update --quant-record writes it anew") from None
-        if self._settings.snapshot_use == "record":
+        if self._settings.records:
             return None
         if found is None:
             raise SnapshotError(f"{self.shown(self.path)} is missing; record it: {self.refresh()}", "missing")
@@ -91,7 +91,7 @@ class Snapshots:
 
     def refuses(self, cards: Mapping[Role, ModelCard]) -> str:
         """Why this run's file may not become the recorded baseline; empty when it may, or does not mean to."""
-        if self._settings.snapshot_use != "record" or self._settings.record or self.recorded is None:
+        if not self._settings.records or self._settings.record or self.recorded is None:
             return ""
         old, new = self.recorded.card, cards[Role.BASELINE]
         if recording.identity(old) == recording.identity(new):
@@ -120,7 +120,7 @@ class Snapshots:
         :param pins: what the run was held to before its tests declared what they need.
         """
         seen = ledger.observations(Role.BASELINE)
-        if self._settings.snapshot_use != "record" or all(one.status is Status.ERROR for one in seen):
+        if not self._settings.records or all(one.status is Status.ERROR for one in seen):
             return ""
         conditions, settings = ledger.conditions()[Role.BASELINE], recording.settings_of(self._settings)
         made = Recording(ledger.cards[Role.BASELINE], conditions, pins or ledger.pins, settings)

@@ -37,7 +37,7 @@ def header(ledger: Ledger, width: int | None = None) -> list[str]:
 def snapshot_lines(config: pytest.Config, settings: Settings) -> list[str]:
     """What the run does with a recorded baseline."""
     if settings.snapshots is not None:
-        does = "recording the baseline in" if settings.snapshot_use == "record" else "baseline recorded in"
+        does = "recording the baseline in" if settings.records else "baseline recorded in"
         return [f"{_HEAD}{does} {os.path.relpath(settings.snapshots, config.rootpath)}"]
     if getattr(config.option, "update_snapshots", False) and settings.baseline is not None:
         return [f"{_HEAD}a recorded baseline is left as it is: --quant-baseline gives a live one"]
