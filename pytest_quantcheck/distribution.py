@@ -6,11 +6,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_quantcheck.device_choice import entries_of
+from pytest_quantcheck.devices import Place
+from pytest_quantcheck.devices import places
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.variants import pair_key
@@ -19,6 +24,7 @@ from pytest_quantcheck.variants import pair_key
 SHARED_KEY = "quantcheck_shared"
 PINS_KEY = "quantcheck_pins"
 USE_KEY = "quantcheck_use"
+PLACE_KEY = "quantcheck_place"
 
 
 class PairScheduling:
@@ -135,20 +141,37 @@ def _scope(nodeid: str) -> str:
     return "::".join([path, *rest.partition("[")[0].split("::")[:-1]])
 
 
-class Distribution:
-    """The controller's side: scheduling, the shared directory, and what the workers report at their end."""
+def worker_places(config: pytest.Config) -> tuple[Place, ...]:
+    """Where each worker of the run is to run; nothing without workers."""
+    workers = _workers(config)
+    return places(entries_of(config), workers) if workers else ()
 
-    def __init__(self, ledger: Ledger) -> None:
+
+def _workers(config: pytest.Config) -> int:
+    """How many there are at a time."""
+    from xdist.workermanage import parse_tx_spec_config
+
+    return len(parse_tx_spec_config(config)) if config.option.tx else 0
+
+
+class Distribution:
+    """The controller's side: scheduling, the shared directory, devices, and what the workers report at their end.
+
+    :param deal: gives each worker's place.
+    """
+
+    def __init__(self, ledger: Ledger, deal: Callable[[], Sequence[Place]]) -> None:
         self._ledger = ledger
+        self._deal = deal
         self._shared: Path | None = None
+        self._taken: dict[Any, int] = {}
+        self._ids: Sequence[str] = ()
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PairScheduling | None:
         """Ours, whatever ``--dist`` says, except 'each', which runs everything everywhere."""
-        from xdist.workermanage import parse_tx_spec_config
-
         if config.getoption("dist", "no") == "each":
             return None
-        return PairScheduling(config, len(parse_tx_spec_config(config)))
+        return PairScheduling(config, _workers(config))
 
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker where baseline observations are shared, and what both sides are held to."""
@@ -156,14 +179,44 @@ class Distribution:
             self._shared = Path(tempfile.mkdtemp(prefix="quantcheck-"))
         node.workerinput[SHARED_KEY] = str(self._shared)
         node.workerinput[PINS_KEY] = self._ledger.pins.to_payload()
+        node.workerinput[PLACE_KEY] = self._place(node).to_payload()
+
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """A worker has collected; all of them collect the same."""
+        self._ids = ids
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """The reports are about to be made."""
+        self._ledger.arrange(self._ids)
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker ended; one that crashed has nothing to say."""
+        """A worker ended; one that crashed has nothing to say. Its place is free for the one that replaces it."""
+        self._taken.pop(node, None)
         output = getattr(node, "workeroutput", None) or {}
         if USE_KEY in output:
             self._ledger.add_use(output[USE_KEY])
         if PINS_KEY in output:  # with the context that the collected tests declare
             self._ledger.pins = Pins.from_payload(output[PINS_KEY])
+
+    def pytest_report_header(self) -> list[str]:
+        """How many workers there are, and where each of them runs."""
+        if not self._ledger.cards or not self._places:
+            return []
+        where = ", ".join(dict.fromkeys(place.words for place in self._places))
+        shared = " (shared: no speed is judged)" if any(place.no_speed for place in self._places) else ""
+        workers = len(self._places)
+        return [f"quantcheck: {workers} worker{'s' * (workers > 1)} on {where}{shared}"]
+
+    @cached_property
+    def _places(self) -> Sequence[Place]:
+        return self._deal()
+
+    def _place(self, node: Any) -> Place:
+        """The first place that no living worker has."""
+        taken = self._taken.values()
+        self._taken[node] = number = next(number for number in count() if number not in taken)
+        return self._places[number % len(self._places)]
 
     def pytest_unconfigure(self) -> None:
         """Remove the shared directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,4 +24,18 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
     :param source: the value of ``--quant-baseline``, ``--quant-model``, ``--quant-reference`` or
         ``--quant-baseline-reference``.
     :return: an engine, or None to let the next implementation decide; the last one runs llama.cpp on a GGUF file.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_quantcheck_devices(config: pytest.Config) -> Sequence[str] | None:
+    """Name the devices that pytest-xdist's workers are dealt in turn; ``-n auto`` starts one worker for each.
+
+    Two workers with the same name share a device, and then no speed is judged. Asked only where there are workers or
+    ``--quant-devices`` is given, once, by the process that starts them.
+
+    :param config: the pytest config; what is asked for may be all that is known of it yet.
+    :return: names as llama.cpp has them, ``A+B`` for several that hold one model together, '' to leave it to
+        llama.cpp, or None to let the next implementation decide; the last one takes ``--quant-devices``, else every
+        GPU, else ''.
     """

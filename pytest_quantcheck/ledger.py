@@ -42,6 +42,7 @@ from pytest_quantcheck.session import session_verdict
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.statistics import Rule
 from pytest_quantcheck.text import encodable
+from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.verdict import Result
 
 ATTRIBUTE: Final = "quantcheck"
@@ -150,6 +151,14 @@ class Ledger:
                 self._baselines[result.pair] = Observation.from_payload(payload["recorded"])
         elif "cannot" in payload:
             self.cannot[payload["cannot"]] += 1
+
+    def arrange(self, nodeids: Sequence[str]) -> None:
+        """Put what workers reported in no order into that of the collection, so that a report does not depend on it."""
+        place = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        pairs = {pair_key(nodeid): number for nodeid, number in place.items()}
+        last = len(place)
+        self._results = dict(sorted(self._results.items(), key=lambda one: place.get(one[0], last)))
+        self._baselines = dict(sorted(self._baselines.items(), key=lambda one: pairs.get(one[0], last)))
 
     def add_use(self, use: dict[str, Any]) -> None:
         """Take in what one process used, by role."""

@@ -22,14 +22,14 @@ from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongFile
+from pytest_quantcheck.settings import WrongValue
 
 
 def named_differences(settings: Settings, cards: Mapping[Role, ModelCard]) -> list[Difference]:
     """What nobody can know of the named files before loading, and what is not the same on both sides.
 
     :param cards: of the roles that run.
-    :raises WrongFile: when a file is missing, damaged, something else, or made for another model.
+    :raises WrongValue: when a file is missing, damaged, something else, or made for another model.
     """
     found: dict[str, Difference] = {}
     for name, of, check, row in (
@@ -49,9 +49,9 @@ def _checked(option: str, file: str, card: ModelCard, check: Callable[[str, Mode
     try:
         why = check(file, card)
     except (GgufError, OSError) as error:
-        raise WrongFile(option, f"{file}: {error}") from None
+        raise WrongValue(option, f"{file}: {error}") from None
     if why and not isinstance(why, Unknown):
-        raise WrongFile(option, why)
+        raise WrongValue(option, why)
     return why
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -83,8 +84,10 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(LastLine(config, run.ledger), "quantcheck-last-line")
         if config.pluginmanager.hasplugin("xdist"):
             from pytest_quantcheck.distribution import Distribution
+            from pytest_quantcheck.distribution import worker_places
 
-            config.pluginmanager.register(Distribution(run.ledger), "quantcheck-distribution")
+            distribution = Distribution(run.ledger, partial(worker_places, config))
+            config.pluginmanager.register(distribution, "quantcheck-distribution")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -106,6 +109,22 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
     # a file against itself shows chance, and a kept answer would hide it
     apart = role.value if run.same_file else ""
     return CachedEngine(engine, lambda: run.load_settings(role), run.cache, apart)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_quantcheck_devices(config: pytest.Config) -> Any:
+    """The default devices: the option's, else all GPUs, else the processor."""
+    from pytest_quantcheck.device_choice import named_or_found
+
+    return named_or_found(config)
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One worker a device. Asked before anything is configured."""
+    from pytest_quantcheck.device_choice import auto_workers
+
+    return auto_workers(config)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from pytest_quantcheck.reference_files import open_reference
 from pytest_quantcheck.reference_files import refuse_other_model
 from pytest_quantcheck.reference_files import stores_of
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongFile
+from pytest_quantcheck.settings import WrongValue
 from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
@@ -73,7 +73,7 @@ class References:
         return {role: options[role] for role in self._settings.roles}
 
     def check(self, cards: Mapping[Role, ModelCard]) -> tuple[Reference, ...]:
-        """Read what the options name; WrongFile when it cannot be the reference of these files."""
+        """Read what the options name; WrongValue when it cannot be the reference of these files."""
         found: dict[str, Reference] = {}
         for role, option in reversed(self.given().items()):
             try:
@@ -81,7 +81,7 @@ class References:
                 if role in cards:
                     refuse_other_model(found[option], role, cards[role])
             except EngineRefused as error:
-                raise WrongFile(option, str(error)) from None
+                raise WrongValue(option, str(error)) from None
         return tuple(found.values())
 
     def fidelity(self, role: Role, engine: Engine, request: FidelityRequest) -> Fidelity:

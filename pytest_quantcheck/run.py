@@ -24,7 +24,11 @@ from pytest_quantcheck.cache import FOLDER
 from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.companion_differences import companion_differences
 from pytest_quantcheck.contest import compare_speed
+from pytest_quantcheck.device_choice import entries_of
+from pytest_quantcheck.device_choice import own_place
+from pytest_quantcheck.devices import Place
 from pytest_quantcheck.distribution import PINS_KEY
+from pytest_quantcheck.distribution import PLACE_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.engines.base import Engine
@@ -59,7 +63,7 @@ from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
 from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongFile
+from pytest_quantcheck.settings import WrongValue
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.trial import Caught
@@ -222,7 +226,16 @@ class Run:
         file = settings.mmproj_of(role)
         # absolute: a test may have changed the directory
         mmproj = "" if file is None else str(self._folder / file)
-        return LoadSettings(pins.context, settings.gpu_layers, kv_type, settings.threads, pins.template, mmproj)
+        devices = self.place.devices
+        return LoadSettings(
+            pins.context, settings.gpu_layers, kv_type, settings.threads, pins.template, mmproj, devices
+        )
+
+    @cached_property
+    def place(self) -> Place:
+        """Where this process runs its models; a worker is told."""
+        told = (self._input or {}).get(PLACE_KEY)
+        return own_place(self._config) if told is None else Place.from_payload(told)
 
     def probe(self, item: pytest.Item, model: ModelUnderTest) -> Probe:
         """A test's own access to the model."""
@@ -237,13 +250,12 @@ class Run:
 
     def _others(self, model: ModelUnderTest) -> OtherModels:
         """What a test can do with more than its own engine."""
-        workers = int((self._input or {}).get("workercount", 1))
         compares = model.role is Role.CANDIDATE and Role.BASELINE in self._settings.roles
         referred = model.role in self._references.given()
         return OtherModels(
             fidelity=partial(self._references.fidelity, model.role, model.engine) if referred else None,
             duel=partial(compare_speed, self._settings, self.pins, self._engines) if compares else None,
-            no_speed=f"{workers} pytest-xdist workers share this machine; run speed tests with -n0" * (workers > 1),
+            no_speed=self.place.no_speed,
         )
 
     def _engines(self, role: Role) -> Engine:
@@ -270,14 +282,16 @@ class Run:
                 raise self._refused("baseline" if live else "model", str(error)) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
-        except WrongFile as error:
+        except WrongValue as error:
             raise self._refused(error.option, str(error)) from None
         if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
             raise self._refused("model", why)
         self.ledger.pins = self._base_pins = self.pins
         try:
             told = named_differences(self._settings, self.ledger.cards)
-        except WrongFile as wrong:
+            if self._settings.devices or getattr(self._config.option, "tx", None):
+                entries_of(self._config)
+        except WrongValue as wrong:
             raise self._refused(wrong.option, str(wrong)) from None
         named = [row for row, file in (("projector", self._settings.mmproj), ("drafter", self._settings.draft)) if file]
         self.ledger.companions = [*told, *companion_differences(self.ledger.cards, named=named)]

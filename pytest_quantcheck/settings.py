@@ -33,8 +33,8 @@ _TRUE_FALSE = "'true' or 'false'"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
 
-class WrongFile(Exception):
-    """A file that ``option`` names cannot be meant; the text is one clear line that says why."""
+class WrongValue(Exception):
+    """What ``option`` names cannot be meant; the text is one clear line that says why."""
 
     def __init__(self, option: str, why: str) -> None:
         super().__init__(why)
@@ -62,6 +62,8 @@ class Settings:
     ctx: int | None = None
     max_tokens: int | None = None
     gpu_layers: int = -1
+    devices: tuple[str, ...] = ()
+    """What the workers of a run are dealt, 'A+B' for several devices together; empty: what llama.cpp finds."""
     kv_type: tuple[str, ...] = ("f16",)
     """One type for both sides, or the baseline's and the candidate's."""
     mmproj: tuple[str, ...] = ()
@@ -208,6 +210,13 @@ def _words(text: str) -> tuple[str, ...]:
     return words
 
 
+def _devices(text: str) -> tuple[str, ...]:
+    entries = tuple(entry.strip() for entry in text.split(","))
+    if not all(name.strip() for entry in entries for name in entry.split("+")):
+        raise ValueError
+    return entries
+
+
 def _rows(text: str) -> tuple[str, ...]:
     words = _words(text)
     if not set(words) <= ROWS.keys():
@@ -309,6 +318,12 @@ OPTIONS: dict[str, Option] = {
         "Token budget of an answer (default: 8192 if it thinks, else 2048)",
     ),
     "gpu_layers": Option(_layers, "a number of layers or 'all'", "N", "Layers on the GPU (default: all)"),
+    "devices": Option(
+        _devices,
+        "a list of llama.cpp's device names (CUDA0,CUDA1; A+B for two of them together)",
+        "NAME,...",
+        "Devices, one for each pytest-xdist worker in turn, the first without workers (default: every GPU, else CPU)",
+    ),
     "kv_type": Option(
         _kv_types,
         f"one of {', '.join(KV_TYPES)}, or two of them: 'BASELINE,CANDIDATE'",

@@ -84,7 +84,8 @@ class LoadSettings(Record):
     """How to load. ``context=None``: min(32768, trained). ``gpu_layers=-1``: all.
 
     ``chat_template`` renders and parses in place of the file's own. ``mmproj`` is the file of the projector that turns
-    images into embeddings, '' for none; it is loaded by the first image.
+    images into embeddings, '' for none; it is loaded by the first image. ``devices`` are the names of what layers are
+    offloaded to; none: llama.cpp decides.
     """
 
     context: int | None = None
@@ -93,6 +94,11 @@ class LoadSettings(Record):
     threads: int = 1
     chat_template: str | None = None
     mmproj: str = ""
+    devices: tuple[str, ...] = ()
+
+    @classmethod
+    def _nested(cls) -> dict[str, Any]:
+        return {"devices": tuple}
 
 
 def default_context(trained: int | None) -> int:

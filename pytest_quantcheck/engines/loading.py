@@ -15,6 +15,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import default_context
 from pytest_quantcheck.engines.bounds import Progress
+from pytest_quantcheck.engines.devices import offload_to
 from pytest_quantcheck.engines.llama_log import LlamaLog
 from pytest_quantcheck.identity import TELLING_VARIABLES
 
@@ -34,6 +35,11 @@ def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progr
 
     params = C.llama_model_default_params()
     params.n_gpu_layers = settings.gpu_layers
+    if settings.devices:
+        devices = offload_to(settings.devices)
+        params.devices = ctypes.cast(devices, ctypes.c_void_p)
+        if len(devices) == 1:
+            params.n_gpu_layers = 0
     if not allocate:
         params.no_alloc = True
         params.load_mode = C.LLAMA_LOAD_MODE_NONE  # any other aborts

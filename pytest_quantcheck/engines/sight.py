@@ -16,6 +16,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as C
 
+from pytest_quantcheck.devices import CPU
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
@@ -165,7 +166,7 @@ class Sight:
             self._log.clear()
             self._mtmd.mtmd_helper_log_set(self._log.callback, ctypes.c_void_p(0))
             params = self._mtmd.mtmd_context_params_default()
-            params.use_gpu = self._settings.gpu_layers != 0
+            params.use_gpu = self._settings.gpu_layers != 0 and self._settings.devices != (CPU,)
             params.n_threads = self._settings.threads
             params.media_marker = self._marker.encode()
             params.flash_attn_type = -1

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_quantcheck.devices import Place
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.distribution import Distribution
@@ -312,7 +313,7 @@ def new_ledger() -> Ledger:
 
 
 def test_all_workers_share_one_directory_that_goes_at_the_end() -> None:
-    distribution = Distribution(new_ledger())
+    distribution = Distribution(new_ledger(), lambda: [Place()])
     distribution.pytest_unconfigure()  # no worker ever started
     nodes = FakeNode(), FakeNode()
     for node in nodes:
@@ -329,7 +330,7 @@ def test_all_workers_share_one_directory_that_goes_at_the_end() -> None:
 
 def test_what_workers_report_at_their_end() -> None:
     ledger = new_ledger()
-    distribution = Distribution(ledger)
+    distribution = Distribution(ledger, lambda: [Place()])
     use: dict[str, Any] = {"loads": 1, "peak_memory": None, "facts": {}}
     outputs: list[dict[str, Any] | None] = [
         {USE_KEY: {"baseline": {**use, "peak_memory": 7}, "candidate": use}},

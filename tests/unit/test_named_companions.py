@@ -13,7 +13,7 @@ from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongFile
+from pytest_quantcheck.settings import WrongValue
 from tests import ggufs
 from tests.builders import card
 
@@ -32,7 +32,7 @@ def told(cards: dict[Role, ModelCard], **named: tuple[Path, ...]) -> list[tuple[
 
 
 def refused(cards: dict[Role, ModelCard], **named: tuple[Path, ...]) -> tuple[str, str]:
-    with pytest.raises(WrongFile) as caught:
+    with pytest.raises(WrongValue) as caught:
         told(cards, **named)
     return caught.value.option, str(caught.value)
 

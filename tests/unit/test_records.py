@@ -15,6 +15,8 @@ from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.companions import Projector
 from pytest_quantcheck.conditions import Conditions
 from pytest_quantcheck.confirmation import Confirmation
+from pytest_quantcheck.devices import Device
+from pytest_quantcheck.devices import Place
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
@@ -274,7 +276,9 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
         st.none() | st.booleans(),
         st.booleans(),
     ),
-    LoadSettings: st.builds(LoadSettings, st.none() | counts, counts, texts, counts, st.none() | texts),
+    LoadSettings: st.builds(
+        LoadSettings, st.none() | counts, counts, texts, counts, st.none() | texts, texts, tuples(texts)
+    ),
     Pins: st.builds(
         Pins,
         st.none() | counts,
@@ -298,6 +302,8 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     ),
     Sampling: st.builds(Sampling, numbers, counts, numbers, numbers, numbers, counts, numbers, numbers),
     GrammarCost: grammar_costs,
+    Device: st.builds(Device, texts, texts, texts),
+    Place: st.builds(Place, tuples(texts), counts),
     Choice: choices,
     Embeddings: embeddings,
     EmbeddingRequest: st.builds(
