@@ -25,6 +25,7 @@ SHARED_KEY = "quantcheck_shared"
 PINS_KEY = "quantcheck_pins"
 USE_KEY = "quantcheck_use"
 PLACE_KEY = "quantcheck_place"
+FILES_KEY = "quantcheck_files"
 
 
 class PairScheduling:
@@ -179,6 +180,7 @@ class Distribution:
             self._shared = Path(tempfile.mkdtemp(prefix="quantcheck-"))
         node.workerinput[SHARED_KEY] = str(self._shared)
         node.workerinput[PINS_KEY] = self._ledger.pins.to_payload()
+        node.workerinput[FILES_KEY] = self._ledger.file_states
         node.workerinput[PLACE_KEY] = self._place(node).to_payload()
 
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:

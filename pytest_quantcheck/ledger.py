@@ -108,6 +108,8 @@ class Ledger:
         self.references: tuple[Reference, ...] = ()
         """What the options name as unquantized weights: the candidate's first, then the baseline's own if any."""
         self.pins = Pins()
+        self.file_states: Payload = {}
+        """By source: how an engine's file was when its header was read."""
         self.renderings: tuple[Renderings, ...] = ()
         """What the baseline's and the candidate's templates make of a few conversations, where they differ."""
         self.companions: Sequence[Difference] = ()

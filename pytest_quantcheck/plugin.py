@@ -103,7 +103,8 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
     from pytest_quantcheck.engines.process import ProcessEngine
 
     run, timeout = config.stash[run_key], config.stash[settings_key].timeout
-    engine = ProcessEngine(Path(source).expanduser().absolute(), lambda: run.load_settings(role), timeout=timeout)
+    path, state = Path(source).expanduser().absolute(), run.file_states.get(source)
+    engine = ProcessEngine(path, lambda: run.load_settings(role), timeout=timeout, state=state)
     if run.cache is None:
         return engine
     # a file against itself shows chance, and a kept answer would hide it

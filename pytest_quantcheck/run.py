@@ -27,6 +27,7 @@ from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.device_choice import entries_of
 from pytest_quantcheck.device_choice import own_place
 from pytest_quantcheck.devices import Place
+from pytest_quantcheck.distribution import FILES_KEY
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import PLACE_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
@@ -49,6 +50,7 @@ from pytest_quantcheck.pins import templates_differ
 from pytest_quantcheck.pins import with_declared
 from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.recording import SnapshotError
+from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.references import References
 from pytest_quantcheck.renderings import render_probes
@@ -144,6 +146,12 @@ class Run:
     def is_worker(self) -> bool:
         """Whether this process is an xdist worker: it runs tests and writes no report."""
         return self._input is not None
+
+    @property
+    def file_states(self) -> Payload:
+        """How each side's file was when the run began, by source; a worker is told."""
+        told: Payload = (self._input or {}).get(FILES_KEY) or self.ledger.file_states
+        return told
 
     @property
     def cache(self) -> Cache | None:
@@ -277,6 +285,8 @@ class Run:
         for role in self._settings.roles:
             try:
                 self.ledger.cards[role] = self.model(role).card
+                files = getattr(self.model(role).engine, "files", None)
+                self.ledger.file_states[self._settings.source(role)] = getattr(files, "state", None)
             except EngineRefused as error:
                 live = role is Role.BASELINE and not self._settings.records
                 raise self._refused("baseline" if live else "model", str(error)) from None

@@ -14,6 +14,7 @@ from pytest_quantcheck.power import detectable_drop
 from pytest_quantcheck.power import losses_needed
 from pytest_quantcheck.power import samples_to_clear
 from pytest_quantcheck.power import samples_to_convict
+from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import SampleVerdict
@@ -75,8 +76,19 @@ class Facts:
 
     @property
     def crashed(self) -> int:
-        """Tests that the engine ended."""
-        return sum(result.verdict.outcome == "error" for result in self.results)
+        """Tests that the engine ended, on either side."""
+        return sum(result.verdict.outcome == "error" for result in self.results) + len(self.orphaned)
+
+    @property
+    def orphaned(self) -> list[Result]:
+        """Tests whose baseline's engine failed: nothing was compared, and nobody may take that for kept."""
+        return [
+            result
+            for result in self.results
+            if result.verdict.word is Word.UNPAIRED
+            and result.baseline is not None
+            and result.baseline.status is Status.ERROR
+        ]
 
     @property
     def unusable(self) -> int:
@@ -209,8 +221,10 @@ def _failures(facts: Facts) -> list[str]:
         said.append(f"{_plural(facts.alone, 'test')} failed without a comparison")
     if facts.longer:
         said.append(facts.longer)
-    if facts.crashed:
-        said.append(f"{_plural(facts.crashed, 'test')} stopped by the engine")
+    if stopped := facts.crashed - len(facts.orphaned):
+        said.append(f"{_plural(stopped, 'test')} stopped by the engine")
+    if facts.orphaned:
+        said.append(f"{_plural(len(facts.orphaned), 'test')} not compared, the baseline's engine failed")
     return said
 
 
@@ -327,6 +341,8 @@ def next_step(kind: str, facts: Facts) -> str:
 
 
 def _cure(facts: Facts) -> str:
+    if facts.orphaned and facts.crashed == len(facts.orphaned):
+        return f"cure the baseline: {facts.orphaned[0].verdict.why}"
     if facts.crashed:
         return _WORDS_ABOVE
     if facts.lost or facts.alone:

@@ -16,14 +16,12 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
-from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.process import ProcessEngine
 from pytest_quantcheck.engines.wrapper import Wrapper
 from pytest_quantcheck.gguf_parts import part_paths
 from pytest_quantcheck.identity import build_identity
 from pytest_quantcheck.identity import content_digest
-from pytest_quantcheck.identity import file_state
 from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import Record
 from pytest_quantcheck.records import Reply
@@ -60,7 +58,6 @@ class CachedEngine(Wrapper):
         self._cache = cache
         self._apart = apart
         self._paths: tuple[Path, ...] = part_paths(engine.path)
-        self._state: Any = None
         self._identity: Payload | None = None
         self._facts: Payload = {}
 
@@ -116,7 +113,7 @@ class CachedEngine(Wrapper):
             self._identify()
         if self._identity is None:
             return ""
-        self._refuse_another_file()
+        self.fresh.check_files()
         try:
             request = asked if isinstance(asked, str) else asked.to_payload()
             return key_of(self._identity, op, request)
@@ -127,8 +124,8 @@ class CachedEngine(Wrapper):
         settings = self._settings if isinstance(self._settings, LoadSettings) else self._settings()
         if settings.mmproj:
             self._paths = (*part_paths(self.fresh.path), Path(settings.mmproj))
+        self.fresh.check_files()  # before they are read
         try:
-            self._state = file_state(self._paths)
             files = content_digest(self._paths, self._cache)
         except OSError:  # the engine says what is wrong with the file
             return
@@ -138,20 +135,10 @@ class CachedEngine(Wrapper):
         if kept is not None:
             self._facts = {**kept, "threads": settings.threads}
 
-    def _refuse_another_file(self) -> None:
-        try:
-            same = file_state(self._paths) == self._state
-        except OSError:
-            same = False
-        if not same:
-            raise EngineRefused(
-                f"{self.fresh.path.name} was replaced or changed while the run went on; answers of two files do not mix"
-            )
-
     def _keep(self, key: str, answer: Payload) -> None:
         if not key:
             return
-        self._refuse_another_file()  # it may have been loaded after it was identified
+        self.fresh.check_files()  # it may have been loaded after it was identified
         self._cache.put(key, answer)
         if not self._facts and self.fresh.facts:
             self._facts = self.fresh.facts

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,7 @@ from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.sizing import expected_memory
+from pytest_quantcheck.engines.unchanged import Unchanged
 from pytest_quantcheck.engines.words import exit_reason
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_card import GgufError
@@ -51,9 +53,14 @@ from pytest_quantcheck.records import Reply
 from pytest_quantcheck.text import one_line
 
 _MAX_DEATHS_IN_A_ROW = 3
+_KILLED = -9  # SIGKILL; Windows has no such exit status
 _TAIL_BYTES = 4096
 _PATIENCE_AT_THE_END = 20.0  # seconds that an idle child may take to leave: much, on a machine that swaps
 _SLOWEST_DISK = 50e6  # bytes a second, for the patience while loading
+
+
+class _Killed(EngineDied):
+    """From outside: by the system, which had no memory left, or by a person. The next attempt may do better."""
 
 
 class ProcessEngine:
@@ -66,6 +73,7 @@ class ProcessEngine:
     :param timeout: seconds without any sign of progress before the process is killed. Loading gets more time, by the
         size of the file.
     :param code_timeout: seconds that the file's chat template, and the reading of a grammar, may take.
+    :param state: how the file was when the run began (`files`), where another process has seen that.
     """
 
     def __init__(
@@ -75,11 +83,15 @@ class ProcessEngine:
         *,
         timeout: float = 120.0,
         code_timeout: float = 10.0,
+        state: Sequence[Sequence[Any]] | None = None,
     ) -> None:
         # absolute: a test may change the directory before the first request loads the file
         self.path = first_part(Path(path).absolute())
+        self.files = Unchanged(part_paths(self.path), state)
+        """The model's file or files; one that changes while the run goes on is refused."""
         self.facts: Payload = {}
         self._settings = settings
+        self._projector: Unchanged | None = None
         self._timeout = timeout
         self._code_timeout = code_timeout
         self._lock = threading.Lock()
@@ -110,6 +122,7 @@ class ProcessEngine:
 
     def card(self) -> ModelCard:
         """What the file says of itself, without loading it."""
+        self.files.check()
         try:
             return read_card(self.path)
         except GgufError as error:
@@ -194,7 +207,16 @@ class ProcessEngine:
             self._deaths = 0
             return answer
 
+    def check_files(self) -> None:
+        """EngineRefused when the model or its projector is no longer the file that it was."""
+        self.files.check()
+        if self._projector is None:
+            mmproj = self._load_settings().mmproj
+            self._projector = Unchanged([Path(mmproj)] if mmproj else [])
+        self._projector.check()
+
     def _start(self) -> None:
+        self.check_files()
         self._errors_read = 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         environment = {
@@ -223,10 +245,11 @@ class ProcessEngine:
             given = {"path": str(self.path), "settings": self._load_settings().to_payload()}
             self.facts = self._exchange("load", given, patience)
         except EngineError as error:
+            why = f"{self.path.name} did not load: {error}"
             # a role that failed to load stays failed: no reload storm
-            self._refusal = f"{self.path.name} did not load: {error}"
+            self._refusal = self._refusal or (None if isinstance(error, _Killed) else why)
             self.close()
-            raise type(error)(self._refusal) from None
+            raise type(error)(why) from None
         self._loads += 1
 
     def _load_settings(self) -> LoadSettings:
@@ -280,13 +303,14 @@ class ProcessEngine:
     def _died(self, process: subprocess.Popen[str], doing: str) -> EngineDied:
         try:
             code = process.wait(2)
+            died = _Killed if code == _KILLED else EngineDied
         except subprocess.TimeoutExpired:  # it closed its output and lives
             process.kill()
-            code = process.wait()
+            code, died = process.wait(), EngineDied
         words = self._last_words()
         self._after_death()
         how = exit_reason(code) + (f", while {doing}" if doing else "")
-        return EngineDied(f"the engine's process died ({how}); its last words: {words}")
+        return died(f"the engine's process died ({how}); its last words: {words}")
 
     def _after_death(self) -> None:
         self.close()

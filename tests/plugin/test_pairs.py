@@ -58,7 +58,7 @@ ROWS = [
     Row("candidate hung", NONE, HUNG, "unscored", "errors", 1),
     Row("candidate refused", STARVED, REFUSED, "unscored", "errors", 1),
     Row("both died", DIED, DIED, "unscored", "errors", 1),
-    Row("baseline died, candidate right", DIED, ALL, "unpaired", "passed", 0),
+    Row("baseline died, candidate right", DIED, ALL, "unpaired", "passed", 1),
     Row("baseline died, candidate wrong", DIED, NONE, "unpaired", "failed", 1),
     Row("no baseline, right", None, ALL, "unpaired", "passed", 0),
     Row("no baseline, wrong", None, NONE, "unpaired", "failed", 1),
@@ -272,7 +272,7 @@ def test_starving_against_a_dead_baseline_is_no_regression(plain_gate: Gate) -> 
 
     outcome = plain_gate.run()
 
-    assert outcome.kind == "failed"
+    assert outcome.kind == "crashed"
     assert outcome.result.ret == 1
 
 

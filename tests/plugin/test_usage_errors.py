@@ -58,7 +58,7 @@ def check_options(pytester: pytest.Pytester, args: list[str], line: str) -> None
     pytest.LineMatcher([the_one_line(result)]).fnmatch_lines([f"ERROR: {line}"])
 
 
-@pytest.mark.parametrize("how", ["truncated", "random bytes", "wrong magic", "an mmproj"])
+@pytest.mark.parametrize("how", ["truncated", "random bytes", "wrong magic", "no bytes", "an mmproj"])
 @pytest.mark.parametrize("option", ["model", "baseline"])
 def test_files_that_are_no_models(pytester: pytest.Pytester, tmp_path: Path, how: str, option: str) -> None:
     good, bad = tmp_path / "good.gguf", tmp_path / "bad.gguf"
@@ -69,7 +69,8 @@ def test_files_that_are_no_models(pytester: pytest.Pytester, tmp_path: Path, how
     elif how == "an mmproj":
         ggufs.write_random_mmproj(bad)
     else:
-        bad.write_bytes({"random bytes": bytes(range(256)) * 9, "wrong magic": b"GGML" + bytes(900)}[how])
+        contents = {"random bytes": bytes(range(256)) * 9, "wrong magic": b"GGML" + bytes(900), "no bytes": b""}
+        bad.write_bytes(contents[how])
     model, baseline = (bad, good) if option == "model" else (good, bad)
     pytester.makepyfile("def test_it(quant):\n    pass\n")
 
@@ -82,6 +83,7 @@ def test_files_that_are_no_models(pytester: pytest.Pytester, tmp_path: Path, how
         "truncated": "truncated",
         "random bytes": "not a GGUF",
         "wrong magic": "not a GGUF",
+        "no bytes": "empty",
         "an mmproj": "mmproj",
     }[how]
     assert f"ERROR: --quant-{option}: {bad}: " in the_one_line(result)

@@ -96,7 +96,9 @@ def test_a_baseline_that_llama_cpp_refuses_gives_no_green(runs: Runs, tmp_path: 
     result = runs.run("", baseline=alien)
 
     assert set(runs.words.values()) == {"unpaired"}
-    result.stdout.fnmatch_lines(["NO VERDICT: *", "Next: cure the baseline first: *alien.gguf*"])
+    result.stdout.fnmatch_lines(
+        ["CRASHED: 2 tests not compared, the baseline's engine failed", "Next: cure the baseline: *alien.gguf*"]
+    )
     assert result.ret == 1
 
 
@@ -189,4 +191,75 @@ def test_a_prompt_longer_than_the_context(runs: Runs) -> None:
 
     assert "the context" in runs.errors["test_long"]
     assert runs.words["test_last"] in ("held", "inherited")
+    assert result.ret == 1
+
+
+REPLACED = """
+def test_replaced(quant, quant_model):
+    if quant_model.role == "{role}":
+        path = quant_model.engine.path
+        os.replace(path.with_name("new.gguf"), path)
+        os.kill(quant_model.engine.pid, signal.SIGKILL)
+    quant.complete("x", max_tokens=1)
+"""
+
+
+@pytest.mark.parametrize("role", ["baseline", "candidate"])
+@pytest.mark.parametrize("cache", ["off", "on"])
+def test_a_file_that_is_replaced_during_the_run(runs: Runs, tmp_path: Path, role: str, cache: str) -> None:
+    files = {name: ggufs.write_random_llama(tmp_path / f"{name}.gguf", likely={ggufs.END: 1.0}) for name in ("a", "b")}
+    ggufs.write_random_llama(tmp_path / "new.gguf", seed=7, likely={ggufs.END: 1.0})
+    middle = REPLACED.format(role=role)
+
+    result = runs.run(
+        middle, f"--quant-cache={cache if cache == 'off' else tmp_path}", model=files["b"], baseline=files["a"]
+    )
+
+    name = {"baseline": "a.gguf", "candidate": "b.gguf"}[role]
+    why = f"{name} was replaced or changed while the run went on; answers of two files do not mix"
+    assert runs.words["test_first"] == "held", "what was answered before stays"
+    assert runs.words["test_last"] == {"baseline": "unpaired", "candidate": "unscored"}[role]
+    side = {pair["pair"].split("::")[-1]: pair[role]["error"] for pair in runs.report["pairs"]}
+    assert side["test_first"] == ""
+    assert side["test_last"] == why
+    assert result.ret == 1
+
+
+def test_a_file_that_is_replaced_before_a_worker_loads_it(runs: Runs, tmp_path: Path) -> None:
+    files = [ggufs.write_random_llama(tmp_path / f"{name}.gguf", likely={ggufs.END: 1.0}) for name in ("a", "b")]
+    new = ggufs.write_random_llama(tmp_path / "new.gguf", seed=7, likely={ggufs.END: 1.0})
+    runs.pytester.makeconftest(
+        f"""
+        import os
+
+        def pytest_collection_finish(session):
+            if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+                os.replace({str(new)!r}, {str(files[1])!r})
+        """
+    )
+
+    result = runs.run("", "-n2", model=files[1], baseline=files[0])
+
+    assert set(runs.words.values()) <= {"held", "unscored"}
+    why = "b.gguf was replaced or changed while the run went on; answers of two files do not mix"
+    assert why in runs.errors.values(), "a worker would have compared with another file"
+    assert result.ret == 1
+
+
+STOPPED = """
+def test_stopped(quant, quant_model):
+    quant.complete("x", max_tokens=1)
+    if quant_model.role == "candidate":
+        quant_model.engine._timeout = 1
+        os.kill(quant_model.engine.pid, signal.SIGSTOP)
+    quant.complete("x", max_tokens=1)
+"""
+
+
+def test_an_engine_that_hangs_is_killed_and_the_run_goes_on(runs: Runs, tmp_path: Path) -> None:
+    result = runs.run(STOPPED, "--quant-cache=off")
+
+    assert runs.words["test_stopped"] == "unscored"
+    assert runs.errors["test_stopped"].startswith("no sign of progress for 1 s, the engine was killed")
+    assert runs.words["test_last"] == "held"
     assert result.ret == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pytest_quantcheck.records import Observation
@@ -60,4 +61,7 @@ BOTH_STARVED = result(Word.UNSCORED)
 DIED = result(Word.UNSCORED, "error")
 BROKEN_TEST = result(Word.UNSCORED, "failed", why="the test itself is broken")
 UNPAIRED = result(Word.UNPAIRED, why="the baseline's engine failed: last words")
+ORPHANED = replace(
+    UNPAIRED, baseline=Observation("test_x", Role.BASELINE, Status.ERROR, (), error="last words"), pair="test_orphaned"
+)
 UNPAIRED_FAILED = result(Word.UNPAIRED, "failed")

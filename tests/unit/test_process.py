@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_a_role_that_did_not_load_is_not_started_again(monkeypatch: pytest.Monke
         tried.tokenize("x")
     assert starts.read_text() == "x"
     assert (tried.loads, tried.pid) == (0, None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_role_that_was_killed_while_it_loaded_gets_two_more_tries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starts = child(monkeypatch, tmp_path, "os.kill(os.getpid(), 9)")
+    tried = engine()
+
+    for _ in range(3):
+        with pytest.raises(EngineDied, match=r"^a\.gguf did not load: [^\n]*SIGKILL"):
+            tried.tokenize("x")
+    with pytest.raises(EngineRefused, match=r"^a\.gguf: the engine died 3 times in a row and is not started again$"):
+        tried.tokenize("x")
+    assert starts.read_text() == "xxx"
 
 
 def test_a_child_that_says_nothing_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

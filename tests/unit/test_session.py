@@ -27,6 +27,7 @@ from tests.unit.results import HELD
 from tests.unit.results import IMPROVED
 from tests.unit.results import INHERITED
 from tests.unit.results import LOST
+from tests.unit.results import ORPHANED
 from tests.unit.results import STARVED
 from tests.unit.results import UNPAIRED
 from tests.unit.results import UNPAIRED_FAILED
@@ -303,6 +304,23 @@ def test_where_nothing_could_be_compared_the_cure_comes_before_fairness() -> Non
     unpaired = result(Word.UNPAIRED, why="the baseline's engine failed: last words", replies=(reply("72"),))
 
     assert judged([unpaired], BLOCKED).kind == "nothing-compared"
+
+
+@pytest.mark.parametrize("others", [[], [HELD] * 50, samples(0, 0, 60)])
+def test_a_test_whose_baseline_died_is_not_taken_for_kept(others: list[Result]) -> None:
+    verdict = judged([*others, ORPHANED])
+
+    assert (verdict.kind, verdict.fails) == ("crashed", True)
+    assert verdict.sentence == "CRASHED: 1 test not compared, the baseline's engine failed"
+    assert verdict.next_step == "cure the baseline: the baseline's engine failed: last words"
+
+
+def test_engines_that_died_on_both_sides_are_counted_apart() -> None:
+    verdict = judged([HELD, DIED, ORPHANED])
+
+    assert verdict.sentence == (
+        "CRASHED: 1 test stopped by the engine; 1 test not compared, the baseline's engine failed"
+    )
 
 
 # --- laws ---
