@@ -7,6 +7,8 @@ models with two workers and an empty cache, and kills one process with SIGKILL. 
   that the victim was at, which is an error and makes the run fail;
 * run: the same command again ends with the undisturbed run's verdicts, and everything that had been reported is not
   asked again;
+* job (SIGTERM, as a CI job gets that is out of time): besides, the report that the run leaves holds the verdict of
+  every pair that had been reported;
 * in all cases no process is left over.
 """
 
@@ -31,8 +33,8 @@ from typing import Final
 from typing import Literal
 
 MODELS: Final = Path(__file__).parent.parent / "example_suites" / "tiny" / "models"
-Victim = Literal["engine", "worker", "run"]
-VICTIMS: Final[tuple[Victim, ...]] = ("engine", "worker", "run")
+Victim = Literal["engine", "worker", "run", "job"]
+VICTIMS: Final[tuple[Victim, ...]] = ("engine", "worker", "run", "job")
 _SUITE: Final = """
 import pytest
 
@@ -107,15 +109,17 @@ class Bench:
             found = find[victim](run.pid) if victim in find else [run.pid]
             for pid in draw.sample(found, min(1, len(found))):
                 if run.poll() is None:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGTERM if victim == "job" else signal.SIGKILL)
                     killed.append(pid)
 
         cache = self._cache()
         report = self._run(cache, kill)
         wrong = list(self._left_over())
         disturbed = 0
-        if victim == "run" and killed:
+        if victim in ("run", "job") and killed:
             reported = self._reported()
+            if victim == "job":
+                wrong += self._ended(report, expected, reported)
             report = self._run(cache, lambda _run: None)
             wrong += _compared(_words(report), expected, allowed=0)[1]
             wrong += [f"asked again: {nodeid}" for nodeid in _asked(report) if nodeid in reported]
@@ -125,6 +129,16 @@ class Bench:
             if disturbed and report.get("exit_status") == 0:
                 wrong.append("the run was hit and passes")
         return Trial(victim, after, bool(killed), disturbed, tuple(wrong))
+
+    @staticmethod
+    def _ended(report: dict[str, Any], expected: dict[str, str], reported: set[str]) -> Iterator[str]:
+        """What is wrong with the report of a run that was asked to end."""
+        words = _words(report)
+        if not report or report["exit_status"] not in (0, 1, 2):
+            yield f"the run left no report, or ended with {report.get('exit_status')}"
+        yield from (f"{pair}: {word}, not {expected[pair]}" for pair, word in words.items() if word != expected[pair])
+        told = {pair["nodeid"] for pair in report.get("pairs", ())}
+        yield from (f"not in the report: {nodeid}" for nodeid in reported - told if "candidate" in nodeid)
 
     def _cache(self) -> Path:
         self._number += 1

@@ -68,6 +68,7 @@ from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import WrongValue
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.settings import option_name
+from pytest_quantcheck.termination import end_on_sigterm
 from pytest_quantcheck.trial import Caught
 from pytest_quantcheck.trial import Trial
 from pytest_quantcheck.trial import finish
@@ -276,6 +277,7 @@ class Run:
         """Read both headers before anything runs; a file that cannot be a model is a usage error."""
         if self.is_worker or only_looks(session.config):
             return
+        session.config.add_cleanup(end_on_sigterm())
         try:
             self.ledger.recording = self.snapshots.checked() if self.snapshots is not None else None
         except SnapshotError as error:
@@ -343,6 +345,8 @@ class Run:
         caught: Caught | None = None
         try:
             yield
+        except pytest.exit.Exception:
+            raise
         except (Exception, pytest.fail.Exception) as error:
             caught = error
         trial.end_run(caught)
@@ -351,6 +355,8 @@ class Run:
             try:
                 # through the hook: plugins that run a body in their own way (asyncio) do it again
                 pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)
+            except pytest.exit.Exception:
+                raise
             except (Exception, pytest.fail.Exception) as error:
                 caught = error
             trial.end_run(caught)

@@ -112,6 +112,7 @@ def main() -> None:
     os.dup2(2, 1)
     # Ctrl-C reaches the whole group; the parent decides what becomes of this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=[lines], daemon=True).start()
     child = Child(out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -118,16 +120,38 @@ def test_json_report_holds_every_raw_value(suite: Gate) -> None:
     assert report["roles"]["candidate"]["card"]["name"] == "new"
 
 
-def test_json_report_of_a_run_that_is_interrupted(plain_gate: Gate) -> None:
-    plain_gate.pytester.makepyfile(
-        test_it=SUITE + "\ndef test_stop(quant):\n    if quant.role == 'candidate':\n        raise KeyboardInterrupt\n"
-    )
+ENDS = """
+    import os
+    import signal
+
+    def test_stop(quant):
+        if quant.role == "candidate":
+            {end}
+
+    def test_never(quant):
+        quant.chat("json")
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "raise KeyboardInterrupt",
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGTERM)", marks=pytest.mark.skipif(os.name != "posix", reason="signals")
+        ),
+        "pytest.exit('enough')",
+    ],
+)
+def test_json_report_of_a_run_that_is_interrupted(plain_gate: Gate, end: str) -> None:
+    plain_gate.pytester.makepyfile(test_it=SUITE + textwrap.dedent(ENDS).format(end=end))
     plain_gate.answers(OLD, NEW)
 
     outcome = plain_gate.run(subprocess=True)
 
     assert outcome.report["exit_status"] == pytest.ExitCode.INTERRUPTED
     assert outcome.words["test_json"] == "regressed"
+    assert not {"test_stop", "test_never"} & set(outcome.words)
 
 
 def test_a_report_that_cannot_be_written_is_no_success(plain_gate: Gate, tmp_path: Path) -> None:
