@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of
 
 if TYPE_CHECKING:
+    from pytest_quantcheck.progress import Watch
     from pytest_quantcheck.snapshots import Snapshots
 
 
@@ -126,6 +128,8 @@ class Run:
             lambda: self.pins.template,
         )
         self._cache: Cache | None = None
+        self.watch: Watch | None = None
+        """Who wants to know what this process does; None where nobody does."""
         self.again: Repeats | None = None
         """How the next test is asked again; None in the first round."""
 
@@ -188,6 +192,10 @@ class Run:
                 engine = Saboteur(engine, kind)
             self._models[role] = ModelUnderTest(role, engine)
         return self._models[role]
+
+    def tell(self, role: Role) -> Callable[[str, int, int], None]:
+        """What an engine of this role calls when it begins something, and as it goes on."""
+        return (lambda op, done, of: None) if self.watch is None else partial(self.watch.tell, role)
 
     def _engine(self, role: Role, source: str) -> Engine:
         engine: Engine = self._config.hook.pytest_quantcheck_engine(config=self._config, role=role, source=source)
