@@ -152,7 +152,7 @@ def quant_model(_quantcheck_role: ModelUnderTest) -> ModelUnderTest:
 
 
 @pytest.fixture
-def quant(request: pytest.FixtureRequest, quant_model: ModelUnderTest) -> Probe:
+def quant(request: pytest.FixtureRequest, _quantcheck_role: ModelUnderTest) -> Probe:
     """Ask the model: ``quant.chat(...)``, ``quant.complete(...)``, ``quant.bench()``."""
-    probe: Probe = request.config.stash[run_key].probe(request.node, quant_model)
+    probe: Probe = request.config.stash[run_key].probe(request.node, _quantcheck_role)
     return probe

@@ -12,6 +12,7 @@ from typing import Final
 
 from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.record import Record
+from pytest_quantcheck.record import encode
 
 _PUBLISHED_EVERY_S: Final = 0.25
 
@@ -77,7 +78,7 @@ class Watch:
 
 def publish_to(path: Path) -> Callable[[Doing], None]:
     """Let another process read what this one does (`published`)."""
-    return lambda doing: write_atomically(path, json.dumps(doing.to_payload()))
+    return lambda doing: write_atomically(path, encode(doing))
 
 
 def published(path: Path) -> Doing:

@@ -18,7 +18,6 @@ import pytest
 
 from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.forecast import Forecast
-from pytest_quantcheck.ledger import payload_of
 from pytest_quantcheck.progress import Watch
 from pytest_quantcheck.progress import publish_to
 from pytest_quantcheck.progress import published
@@ -27,6 +26,8 @@ from pytest_quantcheck.reports.progress_words import progress_line
 from pytest_quantcheck.reports.status_line import EVERY_S
 from pytest_quantcheck.reports.status_line import StatusLine
 from pytest_quantcheck.reports.status_line import Ticker
+from pytest_quantcheck.said import Said
+from pytest_quantcheck.said import said_of
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.variants import role_of
@@ -139,7 +140,7 @@ class _Progress:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """What a phase of a test took."""
         if report.nodeid in self._roles:
-            self._forecast.add(report.nodeid, report.duration, *_tokens(payload_of(report) or {}))
+            self._forecast.add(report.nodeid, report.duration, *_tokens(said_of(report)))
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """A test is over."""
@@ -191,8 +192,8 @@ class _Progress:
             self._line.hide(hidden)
 
 
-def _tokens(payload: Mapping[str, Any]) -> tuple[int, int]:
+def _tokens(said: Said | None) -> tuple[int, int]:
     """Generated tokens of an observation, and those of them that no cache gave."""
-    observation = payload.get("baseline") or payload.get("result", {}).get("candidate") or {}
-    counted = [(reply["usage"]["total"], reply["cached"]) for reply in observation.get("replies", ())]
+    seen = None if said is None else said.baseline if said.result is None else said.result.candidate
+    counted = [(reply.usage.total, reply.cached) for reply in (seen.replies if seen is not None else ())]
     return sum(total for total, _ in counted), sum(total for total, cached in counted if not cached)
