@@ -137,7 +137,7 @@ def measure(program: Path, weights: str, folder: Path, given: argparse.Namespace
     write_model(model, weights)
     settings = LoadSettings(context=given.depth + given.tokens, threads=given.threads)
     engine = ProcessEngine(model, settings)
-    inside: Any = LlamaModel(str(model), settings, lambda _: None)
+    inside: Any = LlamaModel(str(model), settings, lambda *_: None)
     once = BenchRequest(given.depth, given.tokens, repeats=1, warmup=0)
     for ready in (engine, inside):
         ready.bench(BenchRequest(given.depth, given.tokens, repeats=1))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_quantcheck.files import write_atomically
+from pytest_quantcheck.record import encode
 from pytest_quantcheck.records import Observation
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Baselines:
         """Keep an observation for its candidate half."""
         self._live[observation.pair] = observation
         if self._shared is not None:
-            write_atomically(self._path(self._shared, observation.pair), json.dumps(observation.to_payload()))
+            write_atomically(self._path(self._shared, observation.pair), encode(observation))
 
     def get(self, pair: str) -> Observation | None:
         """The baseline's observation of ``pair``, None when there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from pytest_quantcheck import markers
 from pytest_quantcheck.confirmation import Confirmation
 from pytest_quantcheck.confirmation import runs_needed
 from pytest_quantcheck.confirmation import settle
-from pytest_quantcheck.ledger import payload_of
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
@@ -26,6 +24,8 @@ from pytest_quantcheck.records import Verdict
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.reports import junit
+from pytest_quantcheck.said import Said
+from pytest_quantcheck.said import said_of
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.trial import Trial
 from pytest_quantcheck.trial import act
@@ -173,7 +173,7 @@ class Confirming:
         item, result = held.item, replace(held.result, verdict=_final(held.result, confirmation))
         self._run.ledger.confirmations[result.pair] = confirmation
         trial = Trial(Role.CANDIDATE, result.pair)
-        trial.payload = json.dumps({"result": result.to_payload()})
+        trial.say(Said(result=result))
         item.stash[trial_key] = trial
         junit.tell(item, result.candidate, result.verdict)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -228,9 +228,9 @@ def _final(result: Result, confirmation: Confirmation) -> Verdict:
 
 def _lost(reports: list[pytest.TestReport]) -> Result | None:
     for report in reports:
-        payload = payload_of(report)
-        if report.when == "call" and payload is not None and "result" in payload:
-            result = Result.from_payload(payload["result"])
+        said = said_of(report)
+        if report.when == "call" and said is not None and said.result is not None:
+            result = said.result
             return result if result.verdict.word is Word.REGRESSED else None
     return None
 

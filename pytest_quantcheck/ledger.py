@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from typing import Final
 from typing import Literal
 
 import pytest
@@ -34,6 +32,7 @@ from pytest_quantcheck.records import Role
 from pytest_quantcheck.reference_files import Reference
 from pytest_quantcheck.reference_files import reference_differences
 from pytest_quantcheck.renderings import Renderings
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.session import Kind
 from pytest_quantcheck.session import SessionVerdict
@@ -41,12 +40,8 @@ from pytest_quantcheck.session import recording_verdict
 from pytest_quantcheck.session import session_verdict
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.statistics import Rule
-from pytest_quantcheck.text import encodable
 from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.verdict import Result
-
-ATTRIBUTE: Final = "quantcheck"
-"""Of a test report: the JSON text of what its trial recorded. pytest-xdist sends every attribute along."""
 
 EndKind = Kind | Literal["refused"]
 """How a run can end."""
@@ -73,30 +68,6 @@ class RoleUse(Record):
         peaks = [peak for peak in (self.peak_memory, other.peak_memory) if peak is not None]
         loads, cached = self.loads + other.loads, self.cached + other.cached
         return RoleUse(loads, cached, max(peaks, default=None), self.facts or other.facts)
-
-
-def payload_of(report: pytest.TestReport) -> Payload | None:
-    """What a trial attached to its report."""
-    text = getattr(report, ATTRIBUTE, None)
-    payload: Payload | None = None if text is None else json.loads(text)
-    return payload
-
-
-def attach(report: pytest.TestReport, payload: str) -> None:
-    """Let a trial's JSON text travel with its report."""
-    vars(report)[ATTRIBUTE] = payload
-
-
-def make_sendable(report: pytest.TestReport) -> None:
-    """Spell out what pytest-xdist cannot send: it would give up the worker and all tests that were left to it."""
-    report.sections = [(name, encodable(text)) for name, text in report.sections]
-    if isinstance(report.longrepr, tuple):
-        path, line, reason = report.longrepr
-        report.longrepr = (path, line, encodable(reason))
-    elif report.longrepr is not None:
-        text = str(report.longrepr)
-        if encodable(text) != text:
-            report.longrepr = encodable(text)
 
 
 class Ledger:
@@ -135,27 +106,26 @@ class Ledger:
         self.sandbox: str | None = None
         """The level in which answers' code ran."""
         self._results: dict[str, Result] = {}
+        self._joined: Sequence[Result] | None = None
         self._same_content: bool | None = None
         self._baselines: dict[str, Observation] = {}
 
-    def add(self, payload: Payload) -> None:
-        """Take in what one report carries."""
-        self.sandbox = payload.get("sandbox") or self.sandbox
-        if "baseline" in payload:
-            observation = Observation.from_payload(payload["baseline"])
-            self._baselines[observation.pair] = observation
-            self.unrecorded += bool(payload.get("unrecorded"))
-        elif "result" in payload:
-            # the baseline half travelled with its own report already; a test that was repeated counts once, as it ended
-            result = Result.from_payload(payload["result"])
-            self._results[result.nodeid] = result
-            if "recorded" in payload:
-                self._baselines[result.pair] = Observation.from_payload(payload["recorded"])
-        elif "cannot" in payload:
-            self.cannot[payload["cannot"]] += 1
+    def add(self, said: Said) -> None:
+        """Take in what one report says."""
+        self._joined = None
+        self.sandbox = said.sandbox or self.sandbox
+        self.unrecorded += said.unrecorded
+        for half in (said.baseline, said.recorded):
+            if half is not None:
+                self._baselines[half.pair] = half
+        if said.result is not None:  # a test that was repeated counts once, as it ended
+            self._results[said.result.nodeid] = said.result
+        if said.cannot:
+            self.cannot[said.cannot] += 1
 
     def arrange(self, nodeids: Sequence[str]) -> None:
         """Put what workers reported in no order into that of the collection, so that a report does not depend on it."""
+        self._joined = None
         place = {nodeid: number for number, nodeid in enumerate(nodeids)}
         pairs = {pair_key(nodeid): number for nodeid, number in place.items()}
         last = len(place)
@@ -174,9 +144,12 @@ class Ledger:
         return self.settings.roles if self.recording is None else SIDES
 
     @property
-    def results(self) -> list[Result]:
+    def results(self) -> Sequence[Result]:
         """The judged pairs, each with its baseline's observation."""
-        return [replace(result, baseline=self._baselines.get(result.pair)) for result in self._results.values()]
+        if self._joined is None:
+            found = self._results.values()
+            self._joined = [replace(result, baseline=self._baselines.get(result.pair)) for result in found]
+        return self._joined
 
     @property
     def ran(self) -> bool:

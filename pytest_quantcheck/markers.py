@@ -182,7 +182,8 @@ def exact(item: pytest.Item) -> bool:
 
 def family(item: pytest.Item) -> str:
     """Under which heading the test is counted: its first check of the table, else 'assertions'."""
-    return next((row.check for row in _CHECKS if item.get_closest_marker(row.name)), ASSERTIONS)
+    names = {mark.name for mark in item.iter_markers()}
+    return next((row.check for row in _CHECKS if row.name in names), ASSERTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +235,14 @@ def plan(item: pytest.Item) -> Plan:
 
 def _found(item: pytest.Item) -> Iterator[tuple[Marker, dict[str, Any]]]:
     """The rows that the test carries with their keywords, known and complete."""
-    for row in TABLE:
-        # the closest wins: a function's marker replaces its class's
-        mark = item.get_closest_marker(row.name)
-        if mark is None:
+    marks: dict[str, pytest.Mark] = {}
+    for mark in item.iter_markers():
+        # the closest comes first and wins: a function's marker replaces its class's
+        marks.setdefault(mark.name, mark)
+    for row in TABLE if marks else ():
+        if row.name not in marks:
             continue
+        mark = marks[row.name]
         allowed = takes(row)
         listed = f"allowed: {', '.join(sorted(allowed))}"
         if mark.args:

@@ -78,6 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
             refuse(config, settings)
             config.pluginmanager.register(Confirming(run, settings), "quantcheck-confirming")
+        from pytest_quantcheck.reports import progress
+
+        progress.attach(config, run, settings)
         if not run.is_worker:
             from pytest_quantcheck.reports.last_line import LastLine
 
@@ -104,7 +107,8 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
 
     run, timeout = config.stash[run_key], config.stash[settings_key].timeout
     path, state = Path(source).expanduser().absolute(), run.file_states.get(source)
-    engine = ProcessEngine(path, lambda: run.load_settings(role), timeout=timeout, state=state)
+    tell = run.tell(role)
+    engine = ProcessEngine(path, lambda: run.load_settings(role), timeout=timeout, state=state, tell=tell)
     if run.cache is None:
         return engine
     # a file against itself shows chance, and a kept answer would hide it
@@ -148,7 +152,7 @@ def quant_model(_quantcheck_role: ModelUnderTest) -> ModelUnderTest:
 
 
 @pytest.fixture
-def quant(request: pytest.FixtureRequest, quant_model: ModelUnderTest) -> Probe:
+def quant(request: pytest.FixtureRequest, _quantcheck_role: ModelUnderTest) -> Probe:
     """Ask the model: ``quant.chat(...)``, ``quant.complete(...)``, ``quant.bench()``."""
-    probe: Probe = request.config.stash[run_key].probe(request.node, quant_model)
+    probe: Probe = request.config.stash[run_key].probe(request.node, _quantcheck_role)
     return probe

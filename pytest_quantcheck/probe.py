@@ -25,6 +25,7 @@ from pytest_quantcheck.measuring import turns
 from pytest_quantcheck.pins import ATTEMPTS
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.pins import pin
+from pytest_quantcheck.record import plain
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
@@ -235,4 +236,4 @@ class Probe(Measuring):
 def _asked(request: ChatRequest | CompletionRequest) -> str:
     """What both sides must be asked alike: all of the request but its budget, which grows for the side that is cut."""
     said = [request.messages, request.tools] if isinstance(request, ChatRequest) else request.prompt
-    return digest([said, asdict(replace(request.generation, max_tokens=None))])
+    return digest([said, plain(request.generation) | {"max_tokens": None}])

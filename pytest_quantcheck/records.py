@@ -58,7 +58,7 @@ class Status(StrEnum):
     @property
     def rank(self) -> int:
         """Position in the order of severity, 0 is ok."""
-        return list(Status).index(self)
+        return _RANKS[self]
 
     @property
     def has_answer(self) -> bool:
@@ -69,6 +69,9 @@ class Status(StrEnum):
     def is_wrong(self) -> bool:
         """Whether the answer is wrong whatever was asked."""
         return self in (Status.EMPTY, Status.UNCLOSED, Status.LOOP)
+
+
+_RANKS: Final = {status: rank for rank, status in enumerate(Status)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,9 +39,6 @@ from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import same_content
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.ledger import RoleUse
-from pytest_quantcheck.ledger import attach
-from pytest_quantcheck.ledger import make_sendable
-from pytest_quantcheck.ledger import payload_of
 from pytest_quantcheck.measuring import OtherModels
 from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.pins import Pins
@@ -49,6 +46,7 @@ from pytest_quantcheck.pins import pin
 from pytest_quantcheck.pins import templates_differ
 from pytest_quantcheck.pins import with_declared
 from pytest_quantcheck.probe import Probe
+from pytest_quantcheck.record import encode
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Role
@@ -61,6 +59,10 @@ from pytest_quantcheck.reports.header import snapshot_lines
 from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
 from pytest_quantcheck.reports.status import status_words
+from pytest_quantcheck.said import Said
+from pytest_quantcheck.said import make_sendable
+from pytest_quantcheck.said import said_of
+from pytest_quantcheck.said import say
 from pytest_quantcheck.sampling import Sampling
 from pytest_quantcheck.sampling import sampling_defaults
 from pytest_quantcheck.settings import NO_CACHE
@@ -77,6 +79,7 @@ from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of
 
 if TYPE_CHECKING:
+    from pytest_quantcheck.progress import Watch
     from pytest_quantcheck.snapshots import Snapshots
 
 
@@ -127,6 +130,8 @@ class Run:
             lambda: self.pins.template,
         )
         self._cache: Cache | None = None
+        self.watch: Watch | None = None
+        """Who wants to know what this process does; None where nobody does."""
         self.again: Repeats | None = None
         """How the next test is asked again; None in the first round."""
 
@@ -189,6 +194,10 @@ class Run:
                 engine = Saboteur(engine, kind)
             self._models[role] = ModelUnderTest(role, engine)
         return self._models[role]
+
+    def tell(self, role: Role) -> Callable[[str, int, int], None]:
+        """What an engine of this role calls when it begins something, and as it goes on."""
+        return (lambda op, done, of: None) if self.watch is None else partial(self.watch.tell, role)
 
     def _engine(self, role: Role, source: str) -> Engine:
         engine: Engine = self._config.hook.pytest_quantcheck_engine(config=self._config, role=role, source=source)
@@ -372,29 +381,32 @@ class Run:
         trial = item.stash.get(trial_key, None)
         if trial is None:
             return report
-        if call.when == "call" and trial.payload is not None:
-            attach(report, trial.payload)
+        if call.when == "call" and trial.said is not None:
+            say(report, trial.said, trial.text if self.is_worker else None)
         if trial.role is Role.BASELINE and report.failed and not self._settings.records:
             # a fixture failed: the candidate meets the same fixture and tells
             report.sections.append(("quantcheck: the baseline failed outside its body", str(report.longrepr)))
             # 'passed' would let the body run without its fixtures
             report.outcome = "skipped" if call.when == "setup" else "passed"
             report.longrepr = (str(item.path), 0, "a fixture of the baseline failed") if call.when == "setup" else None
-            attach(report, json.dumps({"fixture": call.when}))
+            failed = Said(fixture=call.when)
+            say(report, failed, encode(failed) if self.is_worker else None)
         make_sendable(report)
+        if call.when == "teardown":
+            trial.release()
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         """Our words on core's categories; a baseline is progress and not counted."""
-        payload = payload_of(report)
-        return None if payload is None else status_words(payload, report, records=self._settings.records)
+        said = said_of(report)
+        return None if said is None else status_words(said, report, records=self._settings.records)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Enter a finished trial into the ledger."""
-        payload = None if self.is_worker else payload_of(report)
-        if payload is not None:
-            self.ledger.add(payload)
+        said = None if self.is_worker else said_of(report)
+        if said is not None:
+            self.ledger.add(said)
             self.ledger.places[report.nodeid] = report.location
 
     def pytest_internalerror(self) -> None:

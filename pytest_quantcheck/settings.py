@@ -94,6 +94,7 @@ class Settings:
     selftest: bool = False
     report: Path | None = None
     summary: Path | None = None
+    progress: Literal["auto", "on", "off"] = "auto"
     snapshot_use: Literal["", "record", "check"] = ""
     """Whether this run records a baseline, or compares with a recorded one."""
 
@@ -401,6 +402,12 @@ OPTIONS: dict[str, Option] = {
     "selftest": Option(_flag, _TRUE_FALSE, "", "Show that the gate fails on five candidates that are known to be bad"),
     "report": Option(_path(".json"), "a path that ends in .json", "PATH", "Write a JSON report"),
     "summary": Option(_path(".md"), "a path that ends in .md", "PATH", "Write the summary as Markdown"),
+    "progress": Option(
+        _choice(("auto", "on", "off")),
+        "'auto', 'on' or 'off'",
+        "WHEN",
+        "Say below pytest's output what runs and what is left: auto (on a terminal, not in CI), on or off",
+    ),
 }
 
 

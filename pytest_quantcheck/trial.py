@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -27,6 +26,7 @@ from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.measuring import Measured
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.probe import Probe
+from pytest_quantcheck.record import encode
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.recording import other_questions
 from pytest_quantcheck.records import Observation
@@ -42,6 +42,7 @@ from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.replies import answer
 from pytest_quantcheck.reports.replies import likelihoods
 from pytest_quantcheck.reports.replies import other_words
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.sandbox import host
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.text import one_line
@@ -90,8 +91,10 @@ class Trial:
     probe: Probe | None = None
     ends: list[RunEnd] = field(default_factory=list)
     """One entry a run of the body that is over."""
-    payload: str | None = None
-    """The JSON text that travels with the call report."""
+    said: Said | None = None
+    """What the call report says."""
+    text: str = ""
+    """The same as JSON."""
     again: bool = False
     """Whether it is asked again: its observation is kept, and nothing is decided."""
     observation: Observation | None = None
@@ -103,6 +106,15 @@ class Trial:
         self.running = True
         if self.probe is not None:
             self.probe.begin_run(0)
+
+    def say(self, said: Said) -> None:
+        """Let the call report say this; TypeError for values of a user's engine that are no JSON."""
+        self.said, self.text = said, encode(said)
+
+    def release(self) -> None:
+        """The item is over; it stays in memory to the end of the session, and what it asked with need not."""
+        self.probe, self.said, self.text = None, None, ""
+        self.ends.clear()
 
     def end_run(self, caught: Caught | None) -> None:
         """Keep how the body ended."""
@@ -238,11 +250,11 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
     if not reason and isinstance(caught, EngineCannot):
         reason = f"{_CANNOT}: {caught}"
     if reason:
-        trial.payload = json.dumps({"cannot": reason})
+        trial.say(Said(cannot=reason))
         pytest.skip(reason)
     sandbox = host.used()
     if trial.role is Role.BASELINE:
-        trial.payload = json.dumps({"baseline": observation.to_payload(), "sandbox": sandbox})
+        trial.say(Said(baseline=observation, sandbox=sandbox))
         junit.tell(item, observation)
         baselines.put(observation)
         if baselines.snapshots is not None:
@@ -265,20 +277,19 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
     family = plan.sample.family if plan.sample is not None else plan.family if is_sample else ""
     cluster = plan.sample.cluster if plan.sample is not None else ""
     result = Result(observation.pair, item.nodeid, plan.family, family, observation, verdict, cluster=cluster)
-    payload = {"result": result.to_payload(), "sandbox": sandbox}
+    recorded = None
     if baselines.snapshots is not None:
         baselines.snapshots.tell(item, accepted=not verdict.counts)
-        if baseline is not None:  # it has no report of its own
-            payload["recorded"] = baseline.to_payload()
-    trial.payload = json.dumps(payload)
+        recorded = baseline
+    trial.say(Said(result=result, recorded=recorded, sandbox=sandbox))
     junit.tell(item, observation, verdict)
     act(verdict, observation, baseline, caught)
 
 
 def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots: Snapshots) -> None:
     """Write the snapshot; what cannot be a baseline fails, and leaves the snapshot as it was."""
-    caught, payload = trial.caught, trial.payload
-    trial.payload = json.dumps({"baseline": observation.to_payload(), "unrecorded": True})
+    caught, said = trial.caught, Said(baseline=observation, sandbox=host.used())
+    trial.say(replace(said, unrecorded=True))
     if observation.status is Status.ERROR or is_broken_test(caught):
         snapshots.keep(item)
         if observation.status is not Status.ERROR and caught is not None:
@@ -286,7 +297,7 @@ def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots
         pytest.fail(f"no answer from the engine: {observation.error}", pytrace=False)
     if why := snapshots.record(item, observation, markers.plan(item).of_the_machine):
         pytest.fail(f"the snapshot {why}", pytrace=False)
-    trial.payload = payload
+    trial.say(said)
 
 
 def act(verdict: Verdict, candidate: Observation, baseline: Observation | None, caught: Caught | None) -> None:

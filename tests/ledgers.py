@@ -11,6 +11,7 @@ from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Score
 from pytest_quantcheck.records import Status
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.verdict import Result
 from pytest_quantcheck.verdict import judge
@@ -71,9 +72,9 @@ def keep(
     """Two halves, judged."""
     verdict = judge(baseline, candidate, sample=bool(family))
     if baseline is not None:
-        to.add({"baseline": baseline.to_payload()})
+        to.add(Said(baseline=baseline))
     pair = candidate.pair
-    to.add({"result": Result(pair, f"{pair}[candidate]", marker, family, candidate, verdict).to_payload()})
+    to.add(Said(result=Result(pair, f"{pair}[candidate]", marker, family, candidate, verdict)))
 
 
 def crash(to: Ledger, pair: str, error: str = "last words of llama.cpp") -> None:
@@ -107,10 +108,10 @@ def every_end() -> dict[str, Ledger]:
     ends["stale"] = ledger(compared=False)
     fine = observation(Role.CANDIDATE, "test_stale", 1.0, reply("yes"))
     stale = without_snapshot("stale", "recorded with seed=0, now 1", fine)
-    ends["stale"].add({"result": Result("test_stale", "test_stale", "json", "", fine, stale).to_payload()})
+    ends["stale"].add(Said(result=Result("test_stale", "test_stale", "json", "", fine, stale)))
     ends["recorded"] = Ledger(Settings(model="old.gguf", snapshot_use="record"))
     ends["recorded"].cards = {Role.BASELINE: card("baseline")}
-    ends["recorded"].add({"baseline": observation(Role.BASELINE, "test_weak", 0.0, reply("no")).to_payload()})
+    ends["recorded"].add(Said(baseline=observation(Role.BASELINE, "test_weak", 0.0, reply("no"))))
     ends["refused"] = ledger()
     ends["refused"].cards.clear()
     ends["refused"].refusal = "--quant-model: x.gguf: does not exist"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 _EXTRA_MEMORY = 2 << 30
 
-Progress = Callable[[str], None]
-"""Called with nothing to say ("") as a sign of life, or with what is begun and must end soon."""
+
+class Progress(Protocol):
+    """A sign of life: with nothing to say (""), or with what is begun and must end soon."""
+
+    def __call__(self, doing: str, done: int = 0, of: int = 0, /) -> None:
+        """``done`` steps ``of`` so many, where that is known; of no known number they are generated tokens."""
 
 
 @contextmanager

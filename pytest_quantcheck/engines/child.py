@@ -1,7 +1,7 @@
 """The engine's process: reads one JSON request a line, answers one JSON line, with signs of life in between.
 
-Lines out: ``{"alive": ""}`` while it works, or ``{"alive": what}`` when it begins what must end soon (bounds.py); then
-``{"ok": ...}``, ``{"refused": why}`` (this request cannot be served) or
+Lines out: ``{"alive": "", "done": 3, "of": 8}`` while it works (bounds.py says what the numbers are), with words when
+it begins what must end soon; then ``{"ok": ...}``, ``{"refused": why}`` (this request cannot be served) or
 ``{"cannot": why}`` (nor any other of its kind).
 """
 
@@ -42,6 +42,7 @@ class Child:
         self._lock = threading.Lock()
         self._last_sign = 0.0
         self._doing = ""
+        self._done = self._of = 0
         self._model: LlamaModel | None = None
 
     def send(self, message: dict[str, Any]) -> None:
@@ -50,18 +51,20 @@ class Child:
             self._out.write(json.dumps(message) + "\n")
             self._out.flush()
 
-    def progress(self, doing: str) -> None:
+    def progress(self, doing: str, done: int = 0, of: int = 0, /) -> None:
         """A sign of life, at most four a second; what is begun and its end are told at once."""
+        if done:
+            self._done, self._of = done, of
         now = time.monotonic()
         if doing != self._doing or now - self._last_sign >= _ALIVE_EVERY_S:
             self._doing = doing
             self._last_sign = now
-            self.send({"alive": doing})
+            self.send({"alive": doing, "done": self._done, "of": self._of})
 
     def serve(self, line: str) -> None:
         """Answer one request; whatever goes wrong becomes a message."""
         request = json.loads(line)
-        self._doing = ""
+        self._doing, self._done, self._of = "", 0, 0
         try:
             answer = self._answer(request["op"], request.get("with", {}))
         except EngineRefused as error:

@@ -74,7 +74,7 @@ class Decoder:
         for begin in range(0, len(ids), CHUNK):
             chunk = ids[begin : begin + CHUNK]
             self._decode((C.llama_token * len(chunk))(*chunk), len(chunk))
-            self._progress("")
+            self._progress("", begin + len(chunk), len(ids))
         C.llama_set_abort_callback(self.context, C.ggml_abort_callback(), None)
 
     def read(self, token: int) -> None:

@@ -232,7 +232,7 @@ class LlamaModel:
                     run.finish = "stop"
                     break
                 run.add(self._vocabulary.piece(token), now)
-                self._progress("")
+                self._progress("", len(run.times))
                 if len(run.times) == budget:
                     break
                 self._decoder.read(token)

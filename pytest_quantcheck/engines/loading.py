@@ -29,8 +29,8 @@ def load_model(path: str, settings: LoadSettings, log: LlamaLog, progress: Progr
     Without ``allocate`` it has no weights: it only serves to ask what its contexts would take.
     """
 
-    def go_on(_share: float, _data: Any) -> bool:
-        progress("")
+    def go_on(share: float, _data: Any) -> bool:
+        progress("", round(100 * share), 100)
         return True
 
     params = C.llama_model_default_params()

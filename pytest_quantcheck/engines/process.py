@@ -74,6 +74,7 @@ class ProcessEngine:
         size of the file.
     :param code_timeout: seconds that the file's chat template, and the reading of a grammar, may take.
     :param state: how the file was when the run began (`files`), where another process has seen that.
+    :param tell: called with what is asked for and how far it is, as `bounds.Progress` counts; with '' when it is over.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class ProcessEngine:
         timeout: float = 120.0,
         code_timeout: float = 10.0,
         state: Sequence[Sequence[Any]] | None = None,
+        tell: Callable[[str, int, int], None] = lambda op, done, of: None,
     ) -> None:
         # absolute: a test may change the directory before the first request loads the file
         self.path = first_part(Path(path).absolute())
@@ -94,6 +96,7 @@ class ProcessEngine:
         self._projector: Unchanged | None = None
         self._timeout = timeout
         self._code_timeout = code_timeout
+        self._tell = tell
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
@@ -197,6 +200,7 @@ class ProcessEngine:
             try:
                 if self._process is None:
                     self._start()
+                self._tell(op, 0, 0)
                 answer = self._exchange(op, given, self._timeout)
             except (EngineError, EngineCannot):
                 raise
@@ -204,6 +208,8 @@ class ProcessEngine:
                 # Ctrl-C or a time-out plugin: the late answer must not be taken for that of the next question
                 self.close()
                 raise
+            finally:
+                self._tell("", 0, 0)
             self._deaths = 0
             return answer
 
@@ -242,6 +248,7 @@ class ProcessEngine:
             self._lines = queue.SimpleQueue()
             self._reader = started(read_lines, self._process.stdout, self._lines)
             patience = self._timeout + self._file_bytes() / _SLOWEST_DISK
+            self._tell("load", 0, 0)
             given = {"path": str(self.path), "settings": self._load_settings().to_payload()}
             self.facts = self._exchange("load", given, patience)
         except EngineError as error:
@@ -278,6 +285,7 @@ class ProcessEngine:
             message = _message(line)
             if "alive" in message:
                 doing = message["alive"]
+                self._tell(op, message.get("done", 0), message.get("of", 0))
                 continue
             if message:
                 self._forget_words()

@@ -75,6 +75,7 @@ def measure(
                 if "kl" in own:
                     tails.setdefault(part, []).append(own["kl"])
             covered.extend([columns["covered"]] if "covered" in columns else [])
+        progress("", group.first + len(group.passages), len(passages))
 
     with ThreadPoolExecutor(_workers()) as pool:
         # what one step found is reduced while llama.cpp reads the next one; two steps are in memory, never more

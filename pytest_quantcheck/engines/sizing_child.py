@@ -36,7 +36,7 @@ class Sizer:
         self._log = LlamaLog()
         C.llama_backend_init()
         self._settings = settings
-        self._model = load_model(path, settings, self._log, lambda _doing: None, allocate=False)
+        self._model = load_model(path, settings, self._log, lambda *_: None, allocate=False)
         self.trained: int = C.llama_model_n_ctx_train(self._model)
         self._weights, self._repacked = self._held(path)
 

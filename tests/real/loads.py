@@ -64,7 +64,7 @@ def _load(path: str, settings: dict[str, Any], sizes: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if sizes:
         found["said"] = sizing_child.answer({"path": path, "settings": settings, "budget": None})
-    model = LlamaModel(path, LoadSettings.from_payload(settings), lambda _doing: None)
+    model = LlamaModel(path, LoadSettings.from_payload(settings), lambda *_: None)
     found["memory"] = model.memory()
     model.close()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None

@@ -381,7 +381,9 @@ def test_what_is_worked_on_at_a_time_is_small(
     monkeypatch.setattr("pytest_quantcheck.engines.scoring.log_softmax", seen)
     monkeypatch.setattr(scoring, "BLOCK", 3 * ggufs.VOCABULARY)
     monkeypatch.setattr(forward, "MOST_LOGITS", 4 * 4 * 5 * ggufs.VOCABULARY)
-    model = LlamaModel(str(made.file(weights="F32", seed=1)), LoadSettings(context=512), signs.append)
+    model = LlamaModel(
+        str(made.file(weights="F32", seed=1)), LoadSettings(context=512), lambda doing, *_: signs.append(doing)
+    )
     request.addfinalizer(model.close)
     signs.clear()
     store = str(tmp_path / "r.store")

@@ -13,7 +13,7 @@ def test_signs_come_while_something_works_and_end_with_it() -> None:
     signs: list[str] = []
     third = threading.Event()
 
-    def progress(doing: str) -> None:
+    def progress(doing: str, *_: int) -> None:
         signs.append(doing)
         if len(signs) == 3:
             third.set()
@@ -28,7 +28,7 @@ def test_signs_come_while_something_works_and_end_with_it() -> None:
 
 def test_signs_do_not_go_on_for_ever() -> None:
     signs: list[str] = []
-    with signs_of_life(signs.append, every_s=0.0, most=5):
+    with signs_of_life(lambda doing, *_: signs.append(doing), every_s=0.0, most=5):
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and thread.name.endswith("(tell)"):
                 thread.join(60)
@@ -38,7 +38,7 @@ def test_signs_do_not_go_on_for_ever() -> None:
 
 def test_an_error_ends_them_too() -> None:
     threads = threading.active_count()
-    with pytest.raises(ValueError, match="x"), signs_of_life(lambda _: None):
+    with pytest.raises(ValueError, match="x"), signs_of_life(lambda *_: None):
         raise ValueError("x")
 
     assert threading.active_count() == threads

@@ -10,6 +10,7 @@ import math
 import os
 import runpy
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -27,6 +28,7 @@ from pytest_quantcheck.records import Verdict
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.reports import json_report
 from pytest_quantcheck.reports.json_report import plain
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.session import KINDS
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.verdict import Result
@@ -205,9 +207,9 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     for role in SIDES:
         seen = dataclasses.replace(observation(role, "test_x", 1.0, slow), bench=bench)
         if role is Role.BASELINE:
-            made.add({"baseline": seen.to_payload()})
+            made.add(Said(baseline=seen))
         else:
-            made.add({"result": Result("test_x", "x", "json", "", seen, Verdict(Word.HELD, "passed", "")).to_payload()})
+            made.add(Said(result=Result("test_x", "x", "json", "", seen, Verdict(Word.HELD, "passed", ""))))
     made.add_use({"candidate": {"loads": 1, "peak_memory": 1, "facts": {"speed": -math.inf}}})
 
     report = json_report.build(made, 0)
@@ -252,7 +254,7 @@ def test_what_has_no_place_in_a_report_is_named() -> None:
 
 def test_the_report_is_json_and_holds_every_pair() -> None:
     made = rich_ledger()
-    made.add({"baseline": observation(Role.BASELINE, "test_alone", 1.0, reply("lone \ud800")).to_payload()})
+    made.add(Said(baseline=observation(Role.BASELINE, "test_alone", 1.0, reply("lone \ud800"))))
 
     report = json_report.build(made, 1)
 
@@ -283,7 +285,7 @@ def test_building_a_report_takes_each_result_once() -> None:
         asked = 0
 
         @property
-        def results(self) -> list[Result]:
+        def results(self) -> Sequence[Result]:
             self.asked += 1
             return super().results
 

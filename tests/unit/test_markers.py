@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from typing import cast
@@ -34,8 +35,8 @@ class FakeItem:
         self.path = path
         self._marks = marks
 
-    def get_closest_marker(self, name: str) -> pytest.Mark | None:
-        return next((mark.mark for mark in self._marks if mark.name == name), None)
+    def iter_markers(self) -> Iterator[pytest.Mark]:
+        return (mark.mark for mark in self._marks)
 
 
 def item(*marks: pytest.MarkDecorator, **more: Any) -> pytest.Item:

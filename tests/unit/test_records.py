@@ -39,6 +39,7 @@ from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.memory import Buffers
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.pins import Pins
+from pytest_quantcheck.progress import Doing
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import GrammarCost
 from pytest_quantcheck.records import Observation
@@ -55,6 +56,7 @@ from pytest_quantcheck.records import Verdict
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.renderings import Renderings
 from pytest_quantcheck.repetition import LoopRule
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.sampling import Sampling
@@ -231,6 +233,8 @@ statistical_rules = st.builds(Rule, numbers, numbers, numbers)
 sample_verdicts = st.builds(SampleVerdict, texts, answers, *[counts] * 5, *[numbers] * 5, counts, texts)
 samples = st.builds(Samples, statistical_rules, sample_verdicts, tuples(sample_verdicts))
 
+results = st.builds(Result, texts, texts, texts, texts, observations, verdicts, st.none() | observations)
+
 RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     ToolCall: tool_calls,
     Usage: usages,
@@ -241,7 +245,11 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     RunScores: run_scores,
     Observation: observations,
     Verdict: verdicts,
-    Result: st.builds(Result, texts, texts, texts, texts, observations, verdicts, st.none() | observations),
+    Result: results,
+    Said: st.builds(
+        Said, st.none() | observations, st.none() | results, st.none() | observations, st.booleans(), texts
+    ),
+    Doing: st.builds(Doing, texts, texts, counts, counts, numbers),
     Tally: tallies,
     SessionVerdict: st.builds(
         SessionVerdict,

@@ -19,6 +19,7 @@ from pytest_quantcheck.repeats import mean_observation
 from pytest_quantcheck.reports.replies import answer
 from pytest_quantcheck.reports.terminal import summary
 from pytest_quantcheck.reports.terminal import table
+from pytest_quantcheck.said import Said
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.sizes import size
 from pytest_quantcheck.text import one_line
@@ -329,8 +330,8 @@ def test_of_a_repeated_sample_the_answers_of_the_first_failed_run_are_shown() ->
             for role, texts in said.items()
         )
         result = Result(old.pair, old.pair, "json", "sums", new, judge(old, new, sample=True))
-        made.add({"baseline": old.to_payload()})
-        made.add({"result": result.to_payload()})
+        made.add(Said(baseline=old))
+        made.add(Said(result=result))
 
     lines = [line.text.strip() for line in summary(made, 100)]
 
@@ -355,6 +356,6 @@ def test_a_test_that_was_repeated_counts_once_as_it_ended() -> None:
     ledger = Ledger(Settings(model="new", baseline="old"))
     for verdict in (Verdict(Word.REGRESSED, "failed", ""), Verdict(Word.HELD, "passed", "")):
         result = Result("p", "p[candidate]", "json", "", observation, verdict)
-        ledger.add({"result": result.to_payload()})
+        ledger.add(Said(result=result))
 
     assert [result.verdict.word for result in ledger.results] == [Word.HELD]
