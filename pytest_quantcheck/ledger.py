@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -101,6 +102,8 @@ class Ledger:
         """Why answers could not be kept."""
         self.recording: Recording | None = None
         """The recorded baseline that this run compares with."""
+        self.distributions = ""
+        """What a recording keeps of references' log-probabilities, in words."""
         self.unrecorded = 0
         """Tests of a recording that were not recorded: the engine, the test or the disk failed."""
         self.sandbox: str | None = None
@@ -205,10 +208,14 @@ class Ledger:
             same_content=self.same_content(),
             allowed=self.settings.allow,
             renderings=self.renderings,
-            more=[*self.companions, *reference_differences(self.references)],
+            more=[*self.companions, *reference_differences(self.references, self._recorded_references)],
         )
         # neither speed nor memory is recorded, so nothing forbids to compare them
         return tuple(map(_without_machine, found)) if self.recording is not None else found
+
+    @property
+    def _recorded_references(self) -> Mapping[str, str] | None:
+        return None if self.recording is None else self.recording.references
 
     def end(self, exit_status: int) -> tuple[EndKind, SessionVerdict | None]:
         """How the run ended, in one word, and the verdict on it unless it was refused."""

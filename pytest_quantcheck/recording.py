@@ -6,12 +6,14 @@ Everything that depends on the machine (seconds, speeds, bytes of memory, thread
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ NAME: Final = "baseline.json"
 _SETTINGS: Final = ("ctx", "max_tokens", "kv_type", "seed", "thinking", "loop", "samples")
 """Settings that change answers; the others belong to the machine, or to the judgement."""
 _NO_TIME: Final = Timings(0.0, None, 0.0)
+_SAME_STORE: Final = 1e-6
 # what pytest says of a failed assertion's objects: addresses, and replies with their times
 _OF_THIS_RUN: Final = re.compile(r"(?: \+ +where | at 0x|Reply\().*", re.DOTALL)
 
@@ -54,11 +57,13 @@ class SnapshotError(Exception):
     """A recorded baseline that cannot be used; the text is one line that says why.
 
     :param kind: 'missing', 'unreadable', or 'stale': it answers other questions than this run asks.
+    :param asked: digest of the text whose log-probabilities are missing; empty for anything else.
     """
 
-    def __init__(self, why: str, kind: Unusable = "unreadable") -> None:
+    def __init__(self, why: str, kind: Unusable = "unreadable", asked: str = "") -> None:
         super().__init__(why)
         self.kind: Unusable = kind
+        self.asked = asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class Recording:
     pins: Pins
     settings: Payload
     """What `settings_of` makes of the settings."""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Whose log-probabilities recorded figures were measured against: fingerprint -> file name."""
 
     def to_json(self) -> Payload:
         """As JSON builtins. Where the file lay is nobody's business."""
@@ -80,6 +87,7 @@ class Recording:
             "conditions": kept.to_payload(),
             "held to": self.pins.to_payload(),
             "settings": self.settings,
+            **({"references": dict(self.references)} if self.references else {}),
         }
 
     @classmethod
@@ -92,6 +100,7 @@ class Recording:
                 Conditions.from_payload(found["conditions"]),
                 Pins.from_payload(found["held to"]),
                 dict(found["settings"]),
+                {str(mark): str(name) for mark, name in found.get("references", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _other(error) from None
@@ -227,6 +236,40 @@ def other_questions(recorded: Observation, candidate: Observation, ignored: Coll
         if len(before) != len(after) and recorded.passed and candidate.passed:
             return f"the test asks for {len(after)} of {name} now, {len(before)} were recorded"
     return ""
+
+
+def other_reference(recorded: Observation, candidate: Observation) -> str:
+    """Why figures that both sides have from the recorded reference are not from the same, in words; else empty."""
+    for old, new in zip(recorded.fidelities, candidate.fidelities, strict=False):
+        if old.asked != new.asked or not (old.reference or new.reference):
+            continue
+        if not new.reference:
+            return f"the text {new.name!r} was measured against {old.reference}, which left no log-probabilities here"
+        if not old.reference:
+            return f"the text {new.name!r} was recorded without a reference, and there is one now"
+        if old.reference_fingerprint != new.reference_fingerprint:
+            said = f"was measured against another {old.reference}"
+        elif not math.isclose(old.covered or 0.0, new.covered or 0.0, rel_tol=_SAME_STORE):
+            said = f"was measured against other log-probabilities of {old.reference}"
+        else:
+            continue
+        return f"the text {new.name!r} {said} than those that are recorded now"
+    return ""
+
+
+def references_in(folder: Path) -> dict[str, Fidelity] | None:
+    """What all snapshots below a folder measured against a reference: digest of the text -> one of its figures.
+
+    None when a snapshot cannot be read: nobody knows then what it needs.
+    """
+    found: dict[str, Fidelity] = {}
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            seen = [Fidelity.from_payload(one) for one in _parsed(read(path)).get("fidelities", ())]
+        except (FileNotFoundError, SnapshotError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+        found |= {one.asked: one for one in seen if one.reference}
+    return found
 
 
 def _other_course(old: Sequence[Reply], new: Sequence[Reply], *, whole: bool) -> str:

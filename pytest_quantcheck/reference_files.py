@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,14 +73,33 @@ def open_reference(option: str, source: str, read_card: Callable[[], ModelCard])
     return Reference(named, source, "model", card, tuple(sorted(card.tensor_types.keys() - _UNQUANTIZED)))
 
 
-def reference_differences(references: Sequence[Reference]) -> tuple[Difference, ...]:
-    """That the two sides are measured from different weights, if they are."""
+def reference_differences(
+    references: Sequence[Reference], recorded: Mapping[str, str] | None = None
+) -> tuple[Difference, ...]:
+    """That the two sides are measured from different weights, if they are.
+
+    :param recorded: those of a recorded baseline: fingerprint -> file name.
+    """
+    if recorded:
+        return _other_than_recorded(references, recorded)
     names = {reference.option: reference.name for reference in references}
     contents = {reference.card.fingerprint if reference.card is not None else object() for reference in references}
     if len(names) < 2 or len(contents) < 2:
         return ()
-    said = f"{names['baseline_reference']} for the baseline, {names['reference']} for the candidate"
-    return (difference("reference", f"{said}: each KL divergence is from its own unquantized weights"),)
+    return (_own_weights(names["baseline_reference"], names["reference"]),)
+
+
+def _other_than_recorded(references: Sequence[Reference], recorded: Mapping[str, str]) -> tuple[Difference, ...]:
+    for one in references:
+        same = one.card.fingerprint in recorded if one.card is not None else set(one.models) <= set(recorded.values())
+        if not same:
+            return (_own_weights(", ".join(dict.fromkeys(recorded.values())), ", ".join(one.models) or one.name),)
+    return ()
+
+
+def _own_weights(old: str, new: str) -> Difference:
+    said = f"{old} for the baseline, {new} for the candidate"
+    return difference("reference", f"{said}: each KL divergence is from its own unquantized weights")
 
 
 def stores_of(source: str) -> list[Path]:

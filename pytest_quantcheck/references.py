@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from pytest_quantcheck.distributions import Distributions
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineError
@@ -46,6 +47,7 @@ class References:
     :param folder: gives the folder for stores that are made here; asked when the first is needed.
     :param make: makes the engine of a reference; nothing is loaded by that.
     :param template: gives the chat template that both sides are held to, None where each has its own.
+    :param recorded: the log-probabilities beside the snapshots, in a run that records or checks some.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class References:
         folder: Callable[[], Path],
         make: Callable[[str], Engine],
         template: Callable[[], str | None],
+        recorded: Distributions | None = None,
     ) -> None:
         self.use = RoleUse()
         self._settings = settings
         self._folder = folder
         self._make = make
         self._template = template
+        self._recorded = recorded
         self._opened: dict[str, Reference] = {}
         self._headers: dict[Path, StoreHeader] = {}
         self._failed: dict[str, EngineError] = {}
@@ -67,13 +71,21 @@ class References:
     def given(self) -> dict[Role, str]:
         """The option that names each role's reference; empty without one."""
         if self._settings.reference is None:
-            return {}
+            return dict.fromkeys(self._settings.roles, "reference") if self._against_recorded is not None else {}
         own = self._settings.baseline_reference is not None
         options = {Role.BASELINE: "baseline_reference" if own else "reference", Role.CANDIDATE: "reference"}
         return {role: options[role] for role in self._settings.roles}
 
+    @property
+    def _against_recorded(self) -> Distributions | None:
+        """The recorded log-probabilities, where they are the reference: another one that is given goes before them."""
+        recorded = self._recorded
+        return recorded if self._settings.reference is None and recorded is not None and recorded.expected else None
+
     def check(self, cards: Mapping[Role, ModelCard]) -> tuple[Reference, ...]:
         """Read what the options name; WrongValue when it cannot be the reference of these files."""
+        if self._against_recorded is not None:
+            return (self._against_recorded.reference(),)
         found: dict[str, Reference] = {}
         for role, option in reversed(self.given().items()):
             try:
@@ -88,8 +100,10 @@ class References:
         """Measure a role's file against its reference; the reference's store is made first where there is none.
 
         Only one model is loaded at a time: ``engine`` is closed while the reference runs, and loads again. EngineError
-        where the reference fails or a store is of another text or build.
+        where the reference fails or a store is of another text or build, SnapshotError where that is a recorded one.
         """
+        if self._against_recorded is not None:
+            return self._recorded_fidelity(self._against_recorded, engine, request)
         reference = self._open(self.given()[role])
         if reference.kind == "model":
             path = self._folder() / self._file_name(reference, request)
@@ -109,6 +123,25 @@ class References:
                 raise
             header = self._write(reference, request, path, engine)
             found = engine.fidelity(measure)
+        if self._recorded is not None and self._settings.records and self._settings.reference_store is None:
+            self._recorded.keep(request, path)
+        return self._named(found, engine, header)
+
+    def _recorded_fidelity(self, recorded: Distributions, engine: Engine, request: FidelityRequest) -> Fidelity:
+        path, header = recorded.store(request, engine.card(), self._template())
+        try:
+            found = engine.fidelity(replace(request, store=str(path)))
+        except EngineRefused as error:
+            if path.name not in str(error):
+                raise
+            raise recorded.unreadable(path, error) from None
+        if other := self._other_build(engine, header):
+            raise recorded.stale(path, other)
+        return self._named(found, engine, header)
+
+    @staticmethod
+    def _named(found: Fidelity, engine: Engine, header: StoreHeader) -> Fidelity:
+        """The figures with their reference's name."""
         mine = engine.card().fingerprint
         itself = bool(mine) and mine == header.reference_fingerprint
         # what a store says of itself is foreign text

@@ -128,6 +128,7 @@ class Run:
             self._store_folder,
             lambda source: self._engine(Role.REFERENCE, source),
             lambda: self.pins.template,
+            self.snapshots.distributions if self.snapshots is not None else None,
         )
         self._cache: Cache | None = None
         self.watch: Watch | None = None

@@ -468,6 +468,9 @@ def resolve(config: pytest.Config) -> Settings:
         raise pytest.UsageError("--quant-baseline needs --quant-model: the file to compare with it")
     if settings.reference is not None and settings.model is None and not settings.selftest:
         raise pytest.UsageError("--quant-reference needs --quant-model: the file to compare with it")
+    if settings.baseline_reference is not None and settings.baseline is None and _updates_snapshots(config):
+        why = "a recording's model is the baseline; its own reference is --quant-reference"
+        raise pytest.UsageError(f"--quant-baseline-reference needs --quant-baseline: {why}")
     if settings.baseline_reference is not None and (settings.reference is None or settings.baseline is None):
         needed = "--quant-reference" if settings.reference is None else "--quant-baseline"
         raise pytest.UsageError(f"--quant-baseline-reference needs {needed}: each side has its own reference then")
@@ -492,13 +495,12 @@ def _with_snapshots(config: pytest.Config, settings: Settings) -> Settings:
     """The same with what this run does with snapshots; UsageError when that cannot be."""
     if settings.model is None:
         return settings
-    updates = any(getattr(config.option, name, False) for name in ("update_snapshots", "update_new_snapshots_only"))
     given, record = settings.snapshots, settings.record
     alone = settings.baseline is None and not settings.selftest and not settings.plan
     use: Literal["", "record", "check"] = ""
     folder = config.rootpath / SNAPSHOTS if given is None else given.expanduser().absolute()
     if alone and given != NO_SNAPSHOTS:
-        if updates:
+        if _updates_snapshots(config):
             use = "record"
         elif folder.exists():
             use = "check"
@@ -510,6 +512,10 @@ def _with_snapshots(config: pytest.Config, settings: Settings) -> Settings:
     if config.getoption("quant_sabotage", None) is not None:
         use = ""
     return replace(settings, snapshots=folder if use else None, snapshot_use=use)
+
+
+def _updates_snapshots(config: pytest.Config) -> bool:
+    return any(getattr(config.option, name, False) for name in ("update_snapshots", "update_new_snapshots_only"))
 
 
 def only_looks(config: pytest.Config) -> bool:

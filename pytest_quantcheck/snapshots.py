@@ -18,6 +18,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from pytest_quantcheck import recording
+from pytest_quantcheck.distributions import FOLDER
+from pytest_quantcheck.distributions import Distributions
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.gguf_card import ModelCard
@@ -49,6 +51,8 @@ class Snapshots:
         self._settings = settings
         self._engine = engine
         self._recording: Recording | None = None
+        self.distributions = Distributions(self.folder / FOLDER, self.shown, self._measured)
+        """The log-probabilities that recorded figures were measured against."""
         QuantSnapshots.snapshot_dirname = str(self.folder)
         QuantSnapshots.single_tests = bool(config.option.keyword) or any("::" in str(arg) for arg in config.args)
 
@@ -71,6 +75,9 @@ class Snapshots:
             except SnapshotError as error:
                 raise SnapshotError(f"{self.shown(self.path)} cannot be read: {error}") from None
         return self._recording
+
+    def _measured(self) -> bool:
+        return self._settings.snapshot_use == "check" and self.recorded is not None and bool(self.recorded.references)
 
     def checked(self) -> Recording | None:
         """The recording that this run compares with; None in a run that records.
@@ -123,8 +130,13 @@ class Snapshots:
         if not self._settings.records or all(one.status is Status.ERROR for one in seen):
             return ""
         conditions, settings = ledger.conditions()[Role.BASELINE], recording.settings_of(self._settings)
-        made = Recording(ledger.cards[Role.BASELINE], conditions, pins or ledger.pins, settings)
+        needed = recording.references_in(self.folder)
+        references = {one.reference_fingerprint: one.reference for one in (needed or {}).values()}
+        if needed is None and self._recording is not None:
+            references = dict(self._recording.references)
+        made = Recording(ledger.cards[Role.BASELINE], conditions, pins or ledger.pins, settings, references)
         try:
+            ledger.distributions = self.distributions.told(0 if needed is None else self.distributions.tidy(needed))
             write_atomically(self.path, recording.written(made.to_json()))
         except OSError as error:
             return f"--snapshot-update: {self.shown(self.path)} could not be written: {error.strerror or error}"
@@ -176,8 +188,11 @@ class Snapshots:
     def refresh(self) -> str:
         """The command that makes the snapshots anew."""
         found = self.recorded
-        file = found.card.file_name if found is not None else "BASELINE.gguf"
-        return f"pytest --quant-model={shlex.quote(file)} --snapshot-update, with the other options of this run"
+        options = ["--quant-model=" + (found.card.file_name if found is not None else "BASELINE.gguf")]
+        if self._settings.reference is None and self.distributions.expected:
+            named = [*(found.references.values() if found is not None else ()), *self.distributions.reference().models]
+            options.append("--quant-reference=" + next(iter(named), "UNQUANTIZED.gguf"))
+        return f"pytest {shlex.join(options)} --snapshot-update, with the other options of this run"
 
     @property
     def _build(self) -> str:

@@ -29,6 +29,7 @@ from pytest_quantcheck.probe import Probe
 from pytest_quantcheck.record import encode
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.recording import other_questions
+from pytest_quantcheck.recording import other_reference
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
@@ -64,8 +65,8 @@ _WRONG = {
     Status.UNCLOSED: "an answer ended inside its own thought",
     Status.LOOP: "an answer ends in a loop",
 }
-# what a model's answer cannot cause: the test itself is broken, and no verdict on a model may hide that
-_BROKEN_TEST = (NameError, ImportError, SyntaxError, MarkerError)
+# what a model's answer cannot cause: the test or what was recorded for it is broken, and no verdict may hide that
+_BROKEN_TEST = (NameError, ImportError, SyntaxError, MarkerError, SnapshotError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,16 +259,20 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
         junit.tell(item, observation)
         baselines.put(observation)
         if baselines.snapshots is not None:
-            _record(item, trial, observation, baselines.snapshots)
+            _record(item, trial, observation, baselines.snapshots, settings)
         return
     plan = markers.plan(item)
     # compared figures are a statistical verdict already
     is_sample = plan.sample is not None or (settings.gate == "session" and not observation.compared_figures)
+    if unusable is None and isinstance(caught, SnapshotError):
+        unusable, baseline = _without_store(caught, baseline), None
     if baseline is not None and baselines.snapshots is not None:
         why = other_questions(baseline, observation, (*plan.of_the_machine, markers.EXACT))
+        if not why and settings.reference is None:
+            why = other_reference(baseline, observation)
         if why:
             unusable, baseline = SnapshotError(why, "stale"), None
-    if is_broken_test(caught):
+    if is_broken_test(caught) and not isinstance(caught, SnapshotError):
         verdict = Verdict(Word.UNSCORED, "failed", f"the test itself is broken: {_one_line(caught)}")
     elif unusable is not None:
         refresh = f"; record it: {baselines.snapshots.refresh()}" if baselines.snapshots is not None else ""
@@ -286,12 +291,24 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
     act(verdict, observation, baseline, caught)
 
 
-def _record(item: pytest.Item, trial: Trial, observation: Observation, snapshots: Snapshots) -> None:
+def _without_store(error: SnapshotError, baseline: Observation | None) -> SnapshotError:
+    """Why the reference's log-probabilities are of no use; those of a text that was never asked for are not lost."""
+    if baseline is not None and error.asked and error.asked not in {one.asked for one in baseline.fidelities}:
+        return SnapshotError(f"the test asks for another text than the recorded one: {error}", "stale")
+    return error
+
+
+def _record(
+    item: pytest.Item, trial: Trial, observation: Observation, snapshots: Snapshots, settings: Settings
+) -> None:
     """Write the snapshot; what cannot be a baseline fails, and leaves the snapshot as it was."""
     caught, said = trial.caught, Said(baseline=observation, sandbox=host.used())
     trial.say(replace(said, unrecorded=True))
     if observation.status is Status.ERROR or is_broken_test(caught):
         snapshots.keep(item)
+        if isinstance(caught, SnapshotError):
+            cure = "" if settings.reference is not None else f"; record it: {snapshots.refresh()}"
+            pytest.fail(f"not recorded: {caught}{cure}", pytrace=False)
         if observation.status is not Status.ERROR and caught is not None:
             raise caught
         pytest.fail(f"no answer from the engine: {observation.error}", pytrace=False)
@@ -305,19 +322,24 @@ def act(verdict: Verdict, candidate: Observation, baseline: Observation | None, 
     if verdict.outcome == "passed":
         return
     if verdict.outcome == "xfailed":
-        pytest.xfail(verdict.why)
+        # a traceback would be made by reading our own source, and shown to nobody
+        raise pytest.xfail.Exception(verdict.why, pytrace=False)
     if verdict.outcome == "error":
         pytest.fail(f"no answer from the engine: {verdict.why}", pytrace=False)
-    alone = verdict.word is Word.UNPAIRED and not verdict.snapshot
-    if caught is not None and (alone or is_broken_test(caught)):
+    alone = verdict.word is Word.UNPAIRED
+    if caught is not None and not verdict.snapshot and (alone or is_broken_test(caught)):
         raise caught  # nothing was compared: the test's own failure says most
-    pytest.fail(explain(verdict, candidate, baseline), pytrace=False)
+    pytest.fail(explain(verdict, candidate, baseline, measured=not isinstance(caught, SnapshotError)), pytrace=False)
 
 
-def explain(verdict: Verdict, candidate: Observation, baseline: Observation | None) -> str:
-    """The message of a failed candidate: what was lost, and both answers."""
+def explain(verdict: Verdict, candidate: Observation, baseline: Observation | None, *, measured: bool = True) -> str:
+    """The message of a failed candidate: what was lost, and both answers.
+
+    :param measured: whether the test came to its end; without its reference it could not.
+    """
     if verdict.snapshot:
         itself = "passes by itself" if candidate.passed else "fails by itself too"
+        itself = itself if measured else "could not measure the candidate"
         lines = [f"{UNUSABLE[verdict.snapshot]}: {verdict.why}", f"  the test {itself}; nothing was compared"]
     elif verdict.word is Word.UNPAIRED and not verdict.budget:
         failing = [f"{score.check}: {score.why}" for score in candidate.scores if not score.passed]

@@ -16,9 +16,11 @@ from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.process import ProcessEngine
 from pytest_quantcheck.engines.wrapper import Wrapper
+from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.gguf_parts import part_paths
 from pytest_quantcheck.identity import build_identity
 from pytest_quantcheck.identity import content_digest
@@ -26,7 +28,7 @@ from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import Record
 from pytest_quantcheck.records import Reply
 
-_Found = TypeVar("_Found", Reply, Choice, Embeddings)
+_Found = TypeVar("_Found", Reply, Choice, Embeddings, Fidelity)
 _NOT_COUNTED = ("threads", "mmproj")
 """Settings that are no part of a key: llama.cpp's sums do not depend on how many threads share the rows, and a
 projector counts by its content."""
@@ -91,6 +93,18 @@ class CachedEngine(Wrapper):
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return self._answer("embed", request, Embeddings, self.fresh.embed)
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """How likely every token is; of a store its content counts. What writes a store is not kept."""
+        if request.write:
+            return self.fresh.fidelity(request)
+        try:
+            store = content_digest([Path(request.store)], self._cache) if request.store else ""
+        except OSError:  # the engine says what is wrong with it
+            return self.fresh.fidelity(request)
+        asked = replace(request, name="", store=store)
+        found = self._answer("fidelity", asked, Fidelity, lambda _: self.fresh.fidelity(request))
+        return replace(found, name=request.name)
 
     def _answer(self, op: str, request: Record, kind: type[_Found], ask: Callable[[Any], _Found]) -> _Found:
         key = self._key(op, request)

@@ -22,6 +22,8 @@ def write_closing(terminal: pytest.TerminalReporter, ledger: Ledger, outputs: Ou
             terminal.write_line(line.text, **markup)
     if ledger.sandbox:
         terminal.write_line(f"quantcheck: answers' code ran in the sandbox {ledger.sandbox!r}")
+    if ledger.distributions:
+        terminal.write_line(f"quantcheck: {ledger.distributions}")
     for reason, count in ledger.cannot.items():
         terminal.write_line(f"quantcheck: {count} skipped: {reason}", yellow=True)
     if broken:

@@ -25,13 +25,16 @@ HERE = pathlib.Path(__file__).parent
 def store(path, request, source):
     header = StoreHeader(
         10, 10, request.window, (Passage((1, 2, 3), ((1, 3, "text"),)),), asked=request_digest(request),
-        reference=f"{source}.gguf", reference_fingerprint=source,
+        reference=f"{source}.gguf", reference_fingerprint=source, **WORLD.get("store", {}),
     )
     start = header.encoded()
     size = replace(header, start=len(start)).file_bytes
     pathlib.Path(path).write_bytes(start + bytes(size - len(start)))
 
 class Measured(ScriptedEngine):
+    @property
+    def facts(self):
+        return WORLD.get("facts", {})
     def _log(self, what):
         with open(HERE / "events.txt", "a") as log:
             log.write(f"{os.getpid()} {self._name} {what}\\n")

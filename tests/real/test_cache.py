@@ -16,6 +16,7 @@ from pytest_quantcheck.cache import Cache
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.cached import CachedEngine
@@ -53,6 +54,34 @@ def test_the_second_engine_answers_without_loading(file: Path, engine: Callable[
     assert again == [replace(answers[0], cached=True), *answers[1:]]  # type: ignore[type-var]
     assert (moved.loads, moved.cached, moved.peak_memory) == (0, 2, None)
     assert moved.facts == {**first.facts, "threads": 2}
+
+
+def test_fidelity_is_kept_by_the_content_of_its_store(
+    file: Path, engine: Callable[..., CachedEngine], tmp_path: Path
+) -> None:
+    text = FidelityRequest("story", "What is the name of the owl? " * 60, window=32)
+    writing = engine(file)
+    writing.fidelity(replace(text, write=str(tmp_path / "a.logp")))
+    first = engine(file)
+    found = [first.fidelity(text), first.fidelity(replace(text, store=str(tmp_path / "a.logp")))]
+    moved = str(shutil.copy(tmp_path / "a.logp", tmp_path / "b.logp"))
+    again = engine(file)
+
+    assert [again.fidelity(replace(text, name="tale")), again.fidelity(replace(text, store=moved))] == [
+        replace(found[0], name="tale"),
+        found[1],
+    ]
+    assert (writing.loads, first.loads, again.loads, again.cached) == (1, 1, 0, 2)
+    assert found[0].kl is None
+    assert found[1].kl is not None
+    again.fidelity(replace(text, window=16))
+    assert again.loads == 1
+    damaged = bytearray(Path(moved).read_bytes())
+    damaged[-9] ^= 1
+    Path(moved).write_bytes(damaged)
+    for store, words in ((moved, "is damaged"), (str(tmp_path / "gone.logp"), "cannot be read")):
+        with pytest.raises(EngineRefused, match=words):
+            again.fidelity(replace(text, store=store))
 
 
 @pytest.mark.parametrize(

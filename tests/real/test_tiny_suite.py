@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.second_run import differences
+
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "example_suites" / "tiny"
 
@@ -143,6 +145,22 @@ def test_a_budget_that_starves_the_candidate_alone_is_a_finding(pytester: pytest
     assert all(pair["verdict"]["outcome"] == "failed" for pair in budget)
     done.result.stdout.fnmatch_lines(["NO ANSWER: no answer within 24 tokens, 24 of them thinking; *"])
     assert done.result.ret == 1
+
+
+@pytest.mark.once
+def test_a_second_run_loads_no_model_and_says_the_same(pytester: pytest.Pytester) -> None:
+    """Speed and memory are measured in every run; all else is kept, fidelity and the reference's part in it too."""
+    options = ("--quant-cache=answers", "--quant-reference-store=stores", "-m", "not quant_speed and not quant_memory")
+    reference = f"--quant-reference={SUITE / 'models' / 'tiny-f16.gguf'}"
+    first, second = (compare(pytester, "tiny-qat-q4_0.gguf", "tiny-q4_0.gguf", reference, *options) for _ in range(2))
+
+    assert first.report["roles"]["baseline"]["use"]["loads"] > 0
+    assert {name: role["use"]["loads"] for name, role in second.report["roles"].items()} == {
+        "baseline": 0,
+        "candidate": 0,
+    }
+    assert differences(first.report, second.report) == []
+    assert len(second.report["pairs"]) > 100
 
 
 @pytest.mark.once
