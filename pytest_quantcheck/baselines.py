@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -31,9 +32,11 @@ class Baselines:
         self.snapshots = snapshots
 
     def put(self, observation: Observation) -> None:
-        """Keep an observation for its candidate half."""
+        """Keep an observation for its candidate half, which this process runs itself unless it dies."""
         self._live[observation.pair] = observation
-        if self._shared is not None:
+        if self._shared is None:
+            return
+        with contextlib.suppress(OSError):  # on a full disk only a replaced worker has nothing to compare with
             write_atomically(self._path(self._shared, observation.pair), encode(observation))
 
     def get(self, pair: str) -> Observation | None:

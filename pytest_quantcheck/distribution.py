@@ -26,6 +26,7 @@ PINS_KEY = "quantcheck_pins"
 USE_KEY = "quantcheck_use"
 PLACE_KEY = "quantcheck_place"
 FILES_KEY = "quantcheck_files"
+CACHE_KEY = "quantcheck_cache_failure"
 
 
 class PairScheduling:
@@ -198,6 +199,7 @@ class Distribution:
         output = getattr(node, "workeroutput", None) or {}
         if USE_KEY in output:
             self._ledger.add_use(output[USE_KEY])
+        self._ledger.cache_failure = self._ledger.cache_failure or output.get(CACHE_KEY, "")
         if PINS_KEY in output:  # with the context that the collected tests declare
             self._ledger.pins = Pins.from_payload(output[PINS_KEY])
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Final
+from typing import TypeVar
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.conditions import Conditions
@@ -38,6 +39,7 @@ from pytest_quantcheck.records import ToolCall
 from pytest_quantcheck.records import Unusable
 from pytest_quantcheck.records import Usage
 from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.shapes import misfit
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 
@@ -64,6 +66,9 @@ class SnapshotError(Exception):
         super().__init__(why)
         self.kind: Unusable = kind
         self.asked = asked
+
+
+_Read = TypeVar("_Read", "Recording", "Snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +100,16 @@ class Recording:
         """What `to_json` was made from; SnapshotError when the text is something else."""
         found = _parsed(text)
         try:
-            return cls(
+            recording = cls(
                 ModelCard.from_payload(found["model"]),
                 Conditions.from_payload(found["conditions"]),
                 Pins.from_payload(found["held to"]),
                 dict(found["settings"]),
-                {str(mark): str(name) for mark, name in found.get("references", {}).items()},
+                dict(found.get("references", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _other(error) from None
+        return _checked(recording)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +167,10 @@ class Snapshot:
                 embeddings=tuple(Embeddings.from_payload(one) for one in found.get("embeddings", ())),
                 fidelities=tuple(Fidelity.from_payload(one) for one in found.get("fidelities", ())),
             )
-            return cls(Origin(**found["recorded"]), observation)
+            snapshot = cls(Origin(**found["recorded"]), observation)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _other(error) from None
+        return _checked(snapshot)
 
 
 def written(value: Payload) -> str:
@@ -347,6 +354,13 @@ def _parsed(text: str) -> Payload:
         known = f"a newer version wrote it, this one reads {FORMAT}" if newer else f"only {FORMAT} can be read"
         raise SnapshotError(f"its format is {_value(version)}; {known}")
     return found
+
+
+def _checked(read: _Read) -> _Read:
+    """The same, every value of its type: what somebody else wrote into the file shows itself here and not later."""
+    if said := misfit(read, type(read)):
+        raise _other(TypeError(said))
+    return read
 
 
 def _other(error: Exception) -> SnapshotError:

@@ -27,6 +27,7 @@ from pytest_quantcheck.contest import compare_speed
 from pytest_quantcheck.device_choice import entries_of
 from pytest_quantcheck.device_choice import own_place
 from pytest_quantcheck.devices import Place
+from pytest_quantcheck.distribution import CACHE_KEY
 from pytest_quantcheck.distribution import FILES_KEY
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import PLACE_KEY
@@ -423,13 +424,15 @@ class Run:
         use = {role.value: RoleUse.of(model.engine).to_payload() for role, model in self._models.items()}
         if self._references.use.loads:
             use[Role.REFERENCE.value] = self._references.use.to_payload()
+        cache_failure = self._cache.failure if self._cache is not None else ""
         if self.is_worker:
+            session.config.workeroutput[CACHE_KEY] = cache_failure  # type: ignore[attr-defined]
             session.config.workeroutput[USE_KEY] = use  # type: ignore[attr-defined]
             session.config.workeroutput[PINS_KEY] = self.pins.to_payload()  # type: ignore[attr-defined]
         else:
             self.ledger.add_use(use)
+            self.ledger.cache_failure = self.ledger.cache_failure or cache_failure
             if self._cache is not None:
-                self.ledger.cache_failure = self._cache.failure
                 self._cache.prune()
             if self.ledger.ran:
                 tell_suite(session.config, self.ledger)

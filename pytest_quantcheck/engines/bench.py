@@ -117,6 +117,8 @@ class Stopwatch:
             done = time.perf_counter()
         finally:
             sampler.free()
+        if read <= start or done <= first or first <= start:
+            raise EngineRefused("the clock did not go forward while the speed was measured; run the test again")
         return _Round((prompt_end - depth) / (read - start), (len(ids) - prompt_end) / (done - first), first - start)
 
     def _stand(self, before: list[int]) -> None:

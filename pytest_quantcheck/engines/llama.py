@@ -216,7 +216,7 @@ class LlamaModel:
             sampler = make_sampler(self._vocabulary.handle, generation, self._log, ids)
         spoil = self._decoder.noise(generation.noise, generation.seed, ids if seen is None else seen.seeds)
         run = Run()
-        start = time.perf_counter()
+        start, now = time.perf_counter(), 0.0
         try:
             if seen is None:
                 self._decoder.prefill(ids)
@@ -225,7 +225,7 @@ class LlamaModel:
             for _ in range(budget):
                 spoil()
                 token = sampler.sample(self._decoder)
-                now = time.perf_counter() - start
+                now = max(now, time.perf_counter() - start)  # a clock that goes back takes no time
                 if not run.times:
                     run.first = now
                 if self._vocabulary.ends(token):
@@ -238,7 +238,7 @@ class LlamaModel:
                 self._decoder.read(token)
         finally:
             sampler.free()
-        run.total = time.perf_counter() - start
+        run.total = max(now, time.perf_counter() - start)
         run.grammar = sampler.cost
         return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pytest_quantcheck.recording import Recording
 from pytest_quantcheck.recording import Snapshot
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.recording import other_questions
+from pytest_quantcheck.recording import other_reference
 from pytest_quantcheck.recording import other_settings
 from pytest_quantcheck.recording import settings_of
 from pytest_quantcheck.recording import without_machine
@@ -33,6 +35,7 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import ToolCall
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.snapshot_files import file_name
+from pytest_quantcheck.verdict import judge
 from tests.builders import reply
 from tests.ledgers import card
 from tests.unit.test_records import observations
@@ -242,3 +245,67 @@ def test_a_file_that_is_not_there_is_told_from_one_that_cannot_be_read(tmp_path:
         recording.read(tmp_path / "none.json")
     with pytest.raises(SnapshotError, match="directory"):
         recording.read(tmp_path)
+
+
+# --- damage ---
+
+
+def test_a_file_that_is_cut_anywhere_is_told_in_one_line() -> None:
+    observation = seen(asked("one\ntwo", thinking="x"), asked("three"))
+    whole = written(Snapshot(ORIGIN, observation).to_json())
+    recorded = written(Recording(card("q4km"), Conditions(), Pins(), settings_of(Settings())).to_json())
+
+    for text, parse in ((whole, Snapshot.from_json), (recorded, Recording.from_json)):
+        for length in range(len(text) - 2):
+            with pytest.raises(SnapshotError) as told:
+                parse(text[:length])
+            assert "\n" not in str(told.value)
+        parse(text[:-1])  # the last line's end is nobody's loss
+
+
+@given(data=st.data(), observation=observations)
+@settings(max_examples=100, deadline=None)
+def test_random_damage_never_ends_in_a_traceback(data: st.DataObject, observation: Observation) -> None:
+    whole = written(Snapshot(ORIGIN, without_machine(observation, ())).to_json())
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
+    spoilt = (
+        whole[:start]
+        + data.draw(st.text(max_size=4) | st.sampled_from(["9" * 5000, "[" * 5000, "null"]))
+        + whole[stop:]
+    )
+    for parse in (Snapshot.from_json, Recording.from_json):
+        with contextlib.suppress(SnapshotError):
+            parse(spoilt)
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=4,
+    ),
+    data=st.data(),
+)
+@settings(max_examples=1000, deadline=None)
+def test_any_value_in_any_place_never_ends_in_a_traceback(value: Any, data: st.DataObject) -> None:
+    """JSON that is sound and says something else."""
+    snapshot = Snapshot(ORIGIN, seen(asked("a"))).to_json()
+    made = Recording(card("q4km"), Conditions(), Pins(), settings_of(Settings())).to_json()
+    for whole, parse in ((snapshot, Snapshot.from_json), (made, Recording.from_json)):
+        place: Any = json.loads(json.dumps(whole))
+        found = place
+        for _ in range(data.draw(st.integers(0, 3))):
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(keys))
+            if not isinstance(place[key], dict | list) or not place[key]:
+                place[key] = value
+                break
+            place = place[key]
+        else:
+            place[next(iter(place)) if isinstance(place, dict) else 0] = value
+        with contextlib.suppress(SnapshotError):
+            read = parse(json.dumps(found))
+            if isinstance(read, Snapshot):
+                other_questions(read.observation, seen(asked("a")))
+                other_reference(read.observation, seen(asked("a")))
+                judge(read.observation, seen(asked("a")))
