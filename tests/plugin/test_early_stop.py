@@ -19,6 +19,7 @@ THOUGHT = "<think>hm</think>"
 ANSWERS = {
     "good": THOUGHT + '{"a": 7}',
     "wrapped": THOUGHT + 'Sure: {"a": 7}',
+    "other": THOUGHT + '{"a": 8}',
     "wrong": THOUGHT + '{"b": 1}',
     "broken, holds": THOUGHT + 'Sure: {"a": 1 "b": 2 and so on to 7',
     "broken, loops": '{"a": x' + " and" * 60,
@@ -319,6 +320,19 @@ def test_lost_tests_are_asked_again_under_the_same_rule(plain_gate: Gate, answer
 
     [confirmation] = outcome.report["confirmations"]
     assert confirmation["confirmed"] is (answer != "{}")
+
+
+def test_asked_again_they_are_compared_as_before(plain_gate: Gate) -> None:
+    """Fresh answers within tolerance, of which the body would only have seen the end in whole ones."""
+    plain_gate.pytester.makepyfile(
+        "import pytest\n@pytest.mark.quant_early_stop\n@pytest.mark.quant_json\n"
+        "@pytest.mark.quant_tolerance(json=1)\ndef test_it(quant):\n    assert '7' in quant.chat('json?').text\n"
+    )
+    plain_gate.answers({"json?": "{} 7"}, {"json?": {"0": "{}", "else": "{x and so on to 7"}})
+
+    [confirmation] = plain_gate.run("--quant-confirm").report["confirmations"]
+
+    assert confirmation["confirmed"] is False
 
 
 def test_a_keyword_is_one_line(plain_gate: Gate) -> None:
