@@ -29,7 +29,7 @@ def page() -> str:
             lines += [f"[What they mean, what is scored, examples](checks/{row.check}.md).", ""]
         elif row.name in MODIFIERS:
             names = list(inspect.signature(MODIFIERS[row.name]).parameters)
-            lines += ["Keywords: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
+            lines += ["Keywords: " + (", ".join(f"`{name}`" for name in names) or "none") + ".", ""]
         else:
             checks = [f"`{check.check}`" for check in TABLE if check.check]
             lines += ["Keywords: " + ", ".join(checks) + ".", ""]

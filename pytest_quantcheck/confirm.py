@@ -147,7 +147,7 @@ class Confirming:
         good: list[bool] = []
         if item is None:
             return _Runs((), "the baseline's half of the test is not in this run")
-        tolerances = markers.plan(item).tolerances
+        plan = markers.plan(item)
         first = self._run.baselines.get(held.result.pair)
         for number in range(runs):
             self._run.again = Repeats(first_seed=FIRST_SEED + number, sampling=self._run.sampling, always_drawn=True)
@@ -156,7 +156,8 @@ class Confirming:
                 return _Runs(tuple(good), _why_not(item, self._last, observation))
             if observation.asked and not observation.replies:
                 return _Runs(tuple(good), "it draws no answer, so every repetition says the same")
-            verdict = judge(first, observation, tolerances=tolerances)
+            ignored = plan.not_compared(first, observation)
+            verdict = judge(first, observation, tolerances=plan.tolerances, ignored=ignored)
             good.append(observation.status.has_answer and verdict.word is not Word.REGRESSED)
         return _Runs(tuple(good))
 

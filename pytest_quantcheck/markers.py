@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ import pytest
 
 from pytest_quantcheck.checks.base import Check
 from pytest_quantcheck.checks.base import MarkerError
+from pytest_quantcheck.checks.base import ToldCheck
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_flag
 from pytest_quantcheck.checks.base import checked_share
-from pytest_quantcheck.checks.budget import TimedCheck
 from pytest_quantcheck.checks.budget import quant_budget
 from pytest_quantcheck.checks.choice import quant_choice
 from pytest_quantcheck.checks.code import quant_code
@@ -29,9 +30,10 @@ from pytest_quantcheck.checks.ifeval.marker import quant_ifeval
 from pytest_quantcheck.checks.memory import quant_memory
 from pytest_quantcheck.checks.recall import quant_recall
 from pytest_quantcheck.checks.speed import quant_speed
-from pytest_quantcheck.checks.strict_json import ConstrainedCheck
 from pytest_quantcheck.checks.strict_json import quant_json
 from pytest_quantcheck.checks.tool_calls import quant_tools
+from pytest_quantcheck.records import Observation
+from pytest_quantcheck.stop_rules import Stop
 from pytest_quantcheck.text import short
 
 ASSERTIONS: Final = "assertions"
@@ -40,6 +42,7 @@ ANSWER: Final = "answer"
 """The score that says whether the answers are answers at all."""
 EXACT: Final = "exact"
 """The score that says whether the answers are the baseline's."""
+_OF_THE_ANSWER: Final = (ANSWER, ASSERTIONS)
 _OF_THE_MACHINE: Final = ("speed", "memory")
 """Checks of figures that belong to the machine; so do those of seconds."""
 
@@ -70,6 +73,11 @@ class Exact:
     """Whether the candidate must answer with the baseline's very words."""
 
     exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """That the test's one answer may end early; there is nothing more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +119,14 @@ TABLE: Final = (
     Marker("quant_sample", "", None, "the test is one sample of a family, which is judged as a whole"),
     Marker("quant_context", "", None, "the test needs so many tokens of context, prompt and answer together"),
     Marker("quant_snapshot", "", None, "exact=True: the answers are the baseline's word by word, recorded or live"),
+    Marker("quant_early_stop", "", None, "the answer ends as soon as every check of the test scores 0 for good"),
 )
 
 MODIFIERS: Final[dict[str, type]] = {
     "quant_sample": Sample,
     "quant_context": Context,
     "quant_snapshot": Exact,
+    "quant_early_stop": EarlyStop,
 }
 """What holds the keywords of a marker that is no check; `quant_tolerance` takes the names of the checks."""
 
@@ -205,6 +215,22 @@ class Plan:
     """Whether the answers must be the baseline's."""
     of_the_machine: tuple[str, ...] = ()
     """Names of the checks that judge what belongs to the machine, not to the model."""
+    stop: Stop = ()
+    """What lets an answer end early: then every check scores 0, whatever would follow."""
+
+    def not_compared(self, baseline: Observation | None, candidate: Observation) -> tuple[str, ...]:
+        """Scores that must not tell the two sides apart, since an answer may have been ended early.
+
+        Where every check of one side scores 0: how its answer would have ended and what its body would have found is
+        not known then. The rule holds for whole answers too, so that a verdict never hangs on where one was ended.
+        """
+        sides = [side for side in (baseline, candidate) if side is not None]
+        lost = any(not any(score.value for score in side.scores if score.check not in _OF_THE_ANSWER) for side in sides)
+        return _OF_THE_ANSWER if lost and self.may_stop(max(side.runs for side in sides)) else ()
+
+    def may_stop(self, runs: int) -> bool:
+        """Whether answers may end early; not those of several runs, whose means weigh how each of them ended."""
+        return bool(self.stop) and runs == 1
 
 
 _plan_key = pytest.StashKey[Plan]()
@@ -216,9 +242,10 @@ def plan(item: pytest.Item) -> Plan:
         raise MarkerError(f"{item.nodeid.partition('[')[0]}: {wrong}")
     if _plan_key not in item.stash:
         checks = build_checks(item)
-        forced = next((check.json_schema for check in checks if isinstance(check, ConstrainedCheck)), None)
+        told = [check if isinstance(check, ToldCheck) else ToldCheck(check) for check in checks]
+        forced = next((check.json_schema for check in told if check.json_schema is not None), None)
         names = [row.check for row, _ in _found(item) if row.factory is not None]
-        seconds = [name for name, check in zip(names, checks, strict=True) if isinstance(check, TimedCheck)]
+        seconds = [name for name, check in zip(names, told, strict=True) if check.timed]
         item.stash[_plan_key] = Plan(
             checks,
             tolerances(item),
@@ -228,9 +255,18 @@ def plan(item: pytest.Item) -> Plan:
             forced,
             timed=bool(seconds),
             exact=exact(item),
+            stop=_stop(item, told),
             of_the_machine=(*seconds, *(name for name in names if name in _OF_THE_MACHINE)),
         )
     return item.stash[_plan_key]
+
+
+def _stop(item: pytest.Item, checks: Sequence[ToldCheck]) -> Stop:
+    """Nothing ends early unless every score is fixed; which words the baseline would have said is not."""
+    carries = any(row.name == "quant_early_stop" for row, _ in _found(item))
+    if not carries or exact(item) or not all(check.stop for check in checks):
+        return ()
+    return tuple(group for check in checks for group in check.stop)
 
 
 def _found(item: pytest.Item) -> Iterator[tuple[Marker, dict[str, Any]]]:
@@ -244,7 +280,7 @@ def _found(item: pytest.Item) -> Iterator[tuple[Marker, dict[str, Any]]]:
             continue
         mark = marks[row.name]
         allowed = takes(row)
-        listed = f"allowed: {', '.join(sorted(allowed))}"
+        listed = f"allowed: {', '.join(sorted(allowed)) or 'no keyword'}"
         if mark.args:
             raise _error(item, row, mark.kwargs, f"positional argument {short(mark.args[0])}; {listed}")
         if unknown := next((keyword for keyword in mark.kwargs if keyword not in allowed), None):

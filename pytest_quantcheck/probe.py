@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import Engine
@@ -32,6 +33,7 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import Thinking
+from pytest_quantcheck.stop_rules import Stop
 from pytest_quantcheck.text import digest
 
 
@@ -64,6 +66,7 @@ class Probe(Measuring):
         json_schema: dict[str, Any] | None = None,
         others: OtherModels | None = None,
         folder: Path | None = None,
+        stop: Stop = (),
     ) -> None:
         super().__init__(engine, others)
         self._folder = folder or Path()
@@ -72,6 +75,7 @@ class Probe(Measuring):
         self._settings = settings
         self._repeats = repeats or Repeats()
         self._json_schema = json_schema
+        self._stop = stop
         self._replies: list[Reply] = []
         self._before: tuple[Reply, ...] = ()
         self._offered: list[tuple[Tool, ...]] = []
@@ -138,6 +142,7 @@ class Probe(Measuring):
         :param json_schema: a JSON Schema that the answer is forced into; the marker's with
             ``quant_json(constrained=True)`` when neither is given, and then no thought unless ``thinking`` asks for it.
         """
+        __tracebackhide__ = True
         said = self._guard(lambda: self._said(messages, system, images))
         if json_schema is None and grammar is None and self._json_schema is not None:
             json_schema = self._json_schema
@@ -161,6 +166,7 @@ class Probe(Measuring):
         json_schema: dict[str, Any] | None = None,
     ) -> Reply:
         """Continue raw text without a template; reaching ``max_tokens`` is a normal end."""
+        __tracebackhide__ = True
         if grammar is None and json_schema is None:
             json_schema = self._json_schema
         generation = self._generation(max_tokens, temperature, seed, Thinking(), grammar, json_schema)
@@ -205,6 +211,7 @@ class Probe(Measuring):
             loop=self._settings.loop,
             grammar=grammar,
             json_schema=json_schema,
+            stop=self._stop,
         )
         if sampling is None or (temperature == 0 and not self._repeats.always_drawn):
             return greedy
@@ -227,6 +234,9 @@ class Probe(Measuring):
         return replace(reply, attempts=attempts)
 
     def _keep(self, ask: Any, tools: tuple[Tool, ...] = ()) -> Reply:
+        __tracebackhide__ = True
+        if self._stop and self._replies:
+            raise MarkerError("quant_early_stop is for tests that ask one question; this one asks a second")
         reply: Reply = self._guard(ask)
         self._replies.append(reply)
         self._offered.append(tools)
@@ -234,6 +244,9 @@ class Probe(Measuring):
 
 
 def _asked(request: ChatRequest | CompletionRequest) -> str:
-    """What both sides must be asked alike: all of the request but its budget, which grows for the side that is cut."""
+    """What both sides must be asked alike: all of the request but what only ends the answer.
+
+    The budget grows for the side that is cut.
+    """
     said = [request.messages, request.tools] if isinstance(request, ChatRequest) else request.prompt
-    return digest([said, plain(request.generation) | {"max_tokens": None}])
+    return digest([said, plain(request.generation) | {"max_tokens": None, "stop": []}])

@@ -299,6 +299,7 @@ def _answer(reply: Reply) -> Payload:
         "finish": reply.finish,
         "tokens": usage,
         "attempts": reply.attempts,
+        "spared": reply.spared or None,
         "asked": reply.asked,
         "prompt": reply.prompt,
         "thinking_asked": reply.thinking_asked,
@@ -324,6 +325,7 @@ def _reply(found: Payload) -> Reply:
         asked=found["asked"],
         prompt=found["prompt"],
         grammar=None if grammar is None else GrammarCost.from_payload(grammar),
+        spared=found.get("spared", 0),
     )
 
 

@@ -73,6 +73,9 @@ class Status(StrEnum):
 
 _RANKS: Final = {status: rank for rank, status in enumerate(Status)}
 
+Finish = Literal["stop", "length", "early"]
+"""The model ended the answer, the token budget cut it, or it was ended early: nothing could change its scores."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall(Record):
@@ -132,7 +135,7 @@ class Reply(Record):
     thinking: str
     tool_calls: tuple[ToolCall, ...]
     raw: str
-    finish: Literal["stop", "length"]
+    finish: Finish
     status: Status
     usage: Usage
     timings: Timings
@@ -148,6 +151,8 @@ class Reply(Record):
     """What the grammar or the JSON schema that governed the answer cost; None without one, or where it is not known."""
     cached: bool = False
     """Whether the answer was kept from an earlier run; then ``timings`` are those of that run."""
+    spared: int = 0
+    """Of an answer that was ended early: tokens that its budget still allowed, the most that this can have saved."""
 
     @property
     def json(self) -> Any:
@@ -183,7 +188,7 @@ class Reply(Record):
         if self.usage.total < 2 or seconds <= 0:
             return None
         # the end-of-generation token took a step of its own and is not in the usage
-        return (self.usage.total - (self.finish == "length")) / seconds
+        return (self.usage.total - (self.finish != "stop")) / seconds
 
     @property
     def useful_tok_s(self) -> float | None:

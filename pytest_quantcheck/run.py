@@ -260,12 +260,13 @@ class Run:
     def probe(self, item: pytest.Item, model: ModelUnderTest) -> Probe:
         """A test's own access to the model."""
         trial = item.stash[trial_key]
-        forced = markers.plan(item).json_schema
-        given = (self._settings, self.pins, trial.repeats, forced, self._others(model))
+        plan = markers.plan(item)
+        given = (self._settings, self.pins, trial.repeats, plan.json_schema, self._others(model))
+        stop = plan.stop if plan.may_stop(trial.repeats.runs) else ()
         engine = model.engine
-        if markers.plan(item).timed and not self.ledger.sabotaged:  # seconds of an earlier run say nothing of this one
+        if plan.timed and not self.ledger.sabotaged:  # seconds of an earlier run say nothing of this one
             engine = getattr(engine, "fresh", engine)
-        trial.probe = probe = Probe(engine, model.role, *given, folder=item.path.parent)
+        trial.probe = probe = Probe(engine, model.role, *given, folder=item.path.parent, stop=stop)
         return probe
 
     def _others(self, model: ModelUnderTest) -> OtherModels:

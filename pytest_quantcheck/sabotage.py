@@ -118,15 +118,16 @@ class Saboteur(Wrapper):
 
     def _answer(self, request: ChatRequest | CompletionRequest, question: Sequence[Any]) -> Reply:
         generation = request.generation
+        whole = replace(generation, stop=())  # what the true answer needs, to its end
         if self._kind == "noise":
-            most = 16 + _LONGEST * self._ask(request, generation).usage.total
+            most = 16 + _LONGEST * self._ask(request, whole).usage.total
             most = min(most, generation.max_tokens or most)
             return self._spoilt(_ended(self._ask(request, replace(generation, max_tokens=most, noise=_NOISE))))
         if self._kind == "budget":
             # the probe asks again with more: of what an answer needs it still gets a quarter
             key = json.dumps([question, replace(generation, max_tokens=None).to_payload()], sort_keys=True)
             if key not in self._cut:
-                needed = self._ask(request, generation).usage.total
+                needed = self._ask(request, whole).usage.total
                 self._cut[key] = self._spoilt(self._ask(request, replace(generation, max_tokens=max(1, needed // 4))))
             return self._cut[key]
         if self._kind == "swapped":

@@ -220,11 +220,16 @@ def thinking_inflation(pairs: Sequence[tuple[Observation, Observation]]) -> Rati
     tokens = [
         (float(old), float(new))
         for baseline, candidate in pairs
-        if baseline.status is Status.OK and candidate.status is Status.OK
+        if _ended_well(baseline) and _ended_well(candidate)
         for old, new in [(_thought(baseline), _thought(candidate))]
         if max(old, new) >= _LONG_THOUGHT and min(old, new) > 0
     ]
     return paired_ratio(tokens)
+
+
+def _ended_well(observation: Observation) -> bool:
+    """Whether all answers did; of one that was ended early nobody knows."""
+    return observation.status is Status.OK and all(reply.finish != "early" for reply in observation.replies)
 
 
 def _thought(observation: Observation) -> int:

@@ -41,6 +41,7 @@ from pytest_quantcheck.repeats import Repeats
 from pytest_quantcheck.repeats import mean_observation
 from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.replies import answer
+from pytest_quantcheck.reports.replies import ending
 from pytest_quantcheck.reports.replies import likelihoods
 from pytest_quantcheck.reports.replies import other_words
 from pytest_quantcheck.said import Said
@@ -278,7 +279,8 @@ def finish(item: pytest.Item, trial: Trial, baselines: Baselines, settings: Sett
         refresh = f"; record it: {baselines.snapshots.refresh()}" if baselines.snapshots is not None else ""
         verdict = without_snapshot(unusable.kind, f"{unusable}{refresh}", observation)
     else:
-        verdict = judge(baseline, observation, tolerances=plan.tolerances, sample=is_sample)
+        ignored = plan.not_compared(baseline, observation)
+        verdict = judge(baseline, observation, tolerances=plan.tolerances, sample=is_sample, ignored=ignored)
     family = plan.sample.family if plan.sample is not None else plan.family if is_sample else ""
     cluster = plan.sample.cluster if plan.sample is not None else ""
     result = Result(observation.pair, item.nodeid, plan.family, family, observation, verdict, cluster=cluster)
@@ -367,7 +369,7 @@ def _answers(who: str, observation: Observation, shown: Sequence[int]) -> list[s
         side = f"{who}, run {run + 1}" if observation.each else who
         for number, reply in enumerate(replies, 1):
             label = side if len(replies) == 1 else f"{side} {number}" if side == who else f"{side}, answer {number}"
-            lines.append(f"  {label:12} {reply.usage.total} tokens ({reply.usage.thinking} thinking), {reply.status}:")
+            lines.append(f"  {label:12} {reply.usage.total} tokens ({reply.usage.thinking} thinking), {ending(reply)}:")
             lines.append(f"    {answer(reply, _SHOWN_CHARACTERS)}")
     lines += [f"  {who:12} {likelihoods(choice)}" for choice in observation.choices]
     return lines
@@ -377,7 +379,8 @@ def _answered(replies: Sequence[Reply]) -> Score:
     """Whether every answer is one at all, before anybody looks at what it says."""
     wrong = next((reply.status for reply in replies if reply.status.is_wrong), None)
     if wrong is None:
-        return Score(markers.ANSWER, 1.0, "every answer ended as one should")
+        early = any(reply.finish == "early" for reply in replies)
+        return Score(markers.ANSWER, 1.0, "ended early" if early else "every answer ended as one should")
     return Score(markers.ANSWER, 0.0, _WRONG[wrong])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,12 +32,14 @@ def judge(
     *,
     tolerances: Mapping[str, float] | None = None,
     sample: bool = False,
+    ignored: Collection[str] = (),
 ) -> Verdict:
     """The verdict on one pair and what becomes of the candidate's item (docs/explanation/verdicts.md has the table).
 
     :param baseline: None when no baseline was given or its observation is lost.
     :param tolerances: check name -> drop of its score that is allowed.
     :param sample: a loss is a flip, decided by the family.
+    :param ignored: names of scores that are not compared.
     """
     if candidate.status is Status.ERROR:
         return Verdict(Word.UNSCORED, "error", candidate.error)
@@ -50,7 +53,7 @@ def judge(
     if not baseline.status.has_answer:
         why = f"the baseline gave no answer to compare with: {no_answer(baseline)}"
         return Verdict(Word.UNSCORED, "passed" if candidate.passed else "xfailed", why)
-    return _compare(baseline, candidate, tolerances or {}, sample)
+    return _compare(baseline, candidate, tolerances or {}, sample, ignored)
 
 
 def without_snapshot(kind: Unusable, why: str, candidate: Observation) -> Verdict:
@@ -82,9 +85,16 @@ def _unpaired(baseline: Observation | None, candidate: Observation) -> Verdict:
     return Verdict(Word.UNPAIRED, "passed" if candidate.passed else "failed", why)
 
 
-def _compare(baseline: Observation, candidate: Observation, tolerances: Mapping[str, float], sample: bool) -> Verdict:
+def _compare(
+    baseline: Observation,
+    candidate: Observation,
+    tolerances: Mapping[str, float],
+    sample: bool,
+    ignored: Collection[str],
+) -> Verdict:
     before = {score.check: score for score in baseline.scores}
-    pairs = [(before[score.check], score) for score in candidate.scores if score.check in before]
+    compared = before.keys() - set(ignored)
+    pairs = [(before[score.check], score) for score in candidate.scores if score.check in compared]
     lost = [(old, new) for old, new in pairs if old.value - new.value > tolerances.get(new.check, 0.0) + _SAME]
     gained = [(old, new) for old, new in pairs if new.value - old.value > tolerances.get(new.check, 0.0) + _SAME]
     # the worst drop against the best gain: the same figure with the other sign when the files change places

@@ -21,6 +21,7 @@ def right_form(case: Example) -> pytest.MarkDecorator:
     return pytest.mark.quant_constraint(**keywords)
 
 
+@pytest.mark.quant_early_stop
 @heldout("constraint", "constraint", right_form)
 def test_form(quant: Probe, case: Example) -> None:
     quant.chat(case.messages)

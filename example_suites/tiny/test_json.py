@@ -25,6 +25,7 @@ def right_value(case: Example, *, forced: bool = False) -> pytest.MarkDecorator:
     return pytest.mark.quant_json(schema=schema, equals=expected, constrained=forced)
 
 
+@pytest.mark.quant_early_stop
 @heldout("json", "json", right_value)
 def test_extract(quant: Probe, case: Example) -> None:
     quant.chat(case.messages)

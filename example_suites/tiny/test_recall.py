@@ -13,6 +13,7 @@ def right_entry(case: Example) -> pytest.MarkDecorator:
     return pytest.mark.quant_recall(expect=case.facts["expected"], distractors=case.facts["distractors"])
 
 
+@pytest.mark.quant_early_stop
 @heldout("recall", "recall", right_entry)
 def test_entry(quant: Probe, case: Example) -> None:
     quant.chat(case.messages)

@@ -25,6 +25,7 @@ from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Score
+from pytest_quantcheck.stop_rules import Stop
 from pytest_quantcheck.text import short
 
 MAX_ANSWER: Final = 1 << 20
@@ -84,8 +85,28 @@ class CheckInput:
 Check = Callable[[CheckInput], Score]
 
 
-def on_last_reply(name: str, floor: float, judge: Callable[[Reply], tuple[float, str]]) -> Check:
-    """The check that asks ``judge`` for value and reason of the last reply; without a reply it scores 0."""
+@dataclass(frozen=True, slots=True)
+class ToldCheck:
+    """A check of which the run has to know more than its score, and before the test asks."""
+
+    check: Check
+    timed: bool = False
+    """It judges seconds: its test must see the model at work, not an answer of an earlier run."""
+    json_schema: dict[str, Any] | None = None
+    """Its test is to ask under the grammar of this schema."""
+    stop: Stop = ()
+    """As soon as one fact of every group is true of the last reply, the value is 0 for good, and too low."""
+
+    def __call__(self, seen: CheckInput) -> Score:
+        """The check's score."""
+        return self.check(seen)
+
+
+def on_last_reply(name: str, floor: float, judge: Callable[[Reply], tuple[float, str]], stop: Stop = ()) -> ToldCheck:
+    """The check that asks ``judge`` for value and reason of the last reply; without a reply it scores 0.
+
+    :param stop: what makes the value 0 for good; of no account where 0 is enough.
+    """
 
     def check(seen: CheckInput) -> Score:
         if not seen.replies:
@@ -96,7 +117,7 @@ def on_last_reply(name: str, floor: float, judge: Callable[[Reply], tuple[float,
         value, why = judge(seen.replies[-1])
         return Score(name, value, why, floor)
 
-    return check
+    return ToldCheck(check, stop=stop if floor > 0 else ())
 
 
 def checked_share(keyword: str, value: object) -> float:

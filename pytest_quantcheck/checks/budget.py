@@ -9,10 +9,12 @@ from statistics import fmean
 from pytest_quantcheck.checks.base import Check
 from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
+from pytest_quantcheck.checks.base import ToldCheck
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_positive
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Score
+from pytest_quantcheck.stop_rules import Fact
 from pytest_quantcheck.text import short
 
 
@@ -23,17 +25,8 @@ class _Limit:
     words: str
     top: float
     used: Callable[[Reply], float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class TimedCheck:
-    """A check that judges seconds: its test must see the model at work, not an answer of an earlier run."""
-
-    check: Check
-
-    def __call__(self, seen: CheckInput) -> Score:
-        """The check's score."""
-        return self.check(seen)
+    over: Fact | None = None
+    """What shows before the end that it is passed; a share may fall again, and seconds are not seen."""
 
 
 def quant_budget(
@@ -60,13 +53,15 @@ def quant_budget(
     limits: list[_Limit] = []
     if total_tokens is not None:
         top = checked_count("total_tokens", total_tokens)
-        limits.append(_Limit("total tokens", top, lambda reply: reply.usage.total))
+        limits.append(_Limit("total tokens", top, lambda reply: reply.usage.total, Fact("tokens", "total", top)))
     if thinking_tokens is not None:
         top = checked_count("thinking_tokens", thinking_tokens, least=0)
-        limits.append(_Limit("thinking tokens", top, lambda reply: reply.usage.thinking))
+        over = Fact("tokens", "thinking", top)
+        limits.append(_Limit("thinking tokens", top, lambda reply: reply.usage.thinking, over))
     if visible_tokens is not None:
         top = checked_count("visible_tokens", visible_tokens)
-        limits.append(_Limit("visible tokens", top, lambda reply: reply.usage.visible))
+        over = Fact("tokens", "visible", top)
+        limits.append(_Limit("visible tokens", top, lambda reply: reply.usage.visible, over))
     if thinking_share is not None:
         if (
             isinstance(thinking_share, bool)
@@ -117,7 +112,10 @@ def quant_budget(
         lines = [text if held else f"{text} (over)" for held, text in found]
         return Score("budget", float(all(held for held, _ in found)), (", ".join(lines) or "no baseline yet") + counted)
 
-    return check if first_visible_s is None and wall_s is None else TimedCheck(check)
+    # where both sides' tokens are compared none may be left out
+    passed = tuple(limit.over for limit in limits if limit.over is not None and not ratios)
+    timed = first_visible_s is not None or wall_s is not None
+    return ToldCheck(check, timed=timed, stop=(passed,) if passed else ())
 
 
 def _worst(limit: _Limit, replies: tuple[Reply, ...]) -> tuple[bool, str]:

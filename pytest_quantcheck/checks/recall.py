@@ -19,6 +19,7 @@ from pytest_quantcheck.checks.base import on_last_reply
 from pytest_quantcheck.checks.tokens import find_tokens
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Score
+from pytest_quantcheck.stop_rules import Fact
 from pytest_quantcheck.text import short
 
 MATCHES: Final = ("token", "ruler", "ruler_qa")
@@ -74,7 +75,9 @@ def quant_recall(
     for fact in facts if not tolerant else ():
         if inside := find_tokens(confusable, fact, case_sensitive=exact):
             raise MarkerError(f"distractor {short(inside[0])} stands in the expected {short(fact)}; no answer can pass")
-    return on_last_reply("recall", floor, _token(facts, lambda: confusable, exact, tolerant))
+    named = Fact("word", texts=confusable, case_sensitive=exact)
+    stop = ((named,),) if confusable and not tolerant else ()
+    return on_last_reply("recall", floor, _token(facts, lambda: confusable, exact, tolerant), stop)
 
 
 def _token(facts: Sequence[str], distractors: Callable[[], Iterable[str]], exact: bool, tolerant: bool) -> Judge:

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Final
 
 from pytest_quantcheck.checks.base import Check
-from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_flag
@@ -27,11 +27,11 @@ from pytest_quantcheck.checks.schemas import schema_demand
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.records import GrammarCost
 from pytest_quantcheck.records import Reply
-from pytest_quantcheck.records import Score
 from pytest_quantcheck.rfc8259 import MAX_BYTES
 from pytest_quantcheck.rfc8259 import MAX_DEPTH
 from pytest_quantcheck.rfc8259 import TOKENS
 from pytest_quantcheck.rfc8259 import parse_strict
+from pytest_quantcheck.stop_rules import Fact
 from pytest_quantcheck.text import short
 
 _ANYTHING: Final[Any] = object()
@@ -42,18 +42,6 @@ _PARTIAL: Final = 0.5
 Missing = str | None
 """What a value lacks, or None."""
 _Parse = Callable[[str], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ConstrainedCheck:
-    """A check whose test is to ask under the grammar of ``json_schema``."""
-
-    check: Check
-    json_schema: dict[str, Any]
-
-    def __call__(self, seen: CheckInput) -> Score:
-        """The check's score."""
-        return self.check(seen)
 
 
 def quant_json(
@@ -125,8 +113,8 @@ def quant_json(
             return min(value, most), f"{why}; {cost}"
         return value, why
 
-    check = on_last_reply("json", floor, judge)
-    return ConstrainedCheck(check, forced) if constrained else check
+    check = on_last_reply("json", floor, judge, ((Fact("json", most=depth),),))
+    return replace(check, json_schema=forced) if constrained else check
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 
+from pytest_quantcheck.records import Finish
 from pytest_quantcheck.records import GrammarCost
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
@@ -39,7 +40,8 @@ class Run:
         self.first = 0.0
         """When the first token was known, the end-of-generation token included."""
         self.total = 0.0
-        self.finish: Literal["stop", "length"] = "length"
+        self.finish: Finish = "length"
+        self.spared = 0
         self.grammar: GrammarCost | None = None
 
     def add(self, piece: bytes, when: float) -> None:
@@ -49,6 +51,10 @@ class Run:
         self._bytes += piece
         self.ends.append(len(self._bytes))
         self.times.append(when)
+
+    def end_early(self, budget: int) -> None:
+        """No more is generated of the ``budget`` tokens that the answer might have had."""
+        self.finish, self.spared = "early", budget - len(self.times)
 
     def loops(self, rule: LoopRule | None) -> bool:
         """Whether the answer ends in a repetition, white space after it aside."""
@@ -96,7 +102,7 @@ def chat_reply(
         tool_calls=shown.tool_calls,
         raw=clean,
         finish=run.finish,
-        status=Status.LOOP if run.loops(loop) else status_of(parts, run.finish),
+        status=_status(run, parts, loop),
         usage=Usage(
             len(prompt),
             counts[Kind.THINKING],
@@ -108,7 +114,14 @@ def chat_reply(
         timings=Timings(run.first, first_visible, run.total),
         prompt=digest(list(prompt)),
         grammar=run.grammar,
+        spared=run.spared,
     )
+
+
+def _status(run: Run, parts: Split, loop: LoopRule | None) -> Status:
+    if run.finish == "early":
+        return Status.OK  # it shows text, and nobody knows how it would have ended
+    return Status.LOOP if run.loops(loop) else status_of(parts, run.finish)
 
 
 def kinds_of_tokens(run: Run, raw: str, parts: Split) -> list[Kind]:
@@ -137,6 +150,7 @@ def completion_reply(run: Run, prompt: Sequence[int | str], *, source: Source = 
         timings=Timings(run.first, run.first if text else None, run.total),
         prompt=digest(list(prompt)),
         grammar=run.grammar,
+        spared=run.spared,
     )
 
 

@@ -28,6 +28,8 @@ from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.repetition import DEFAULT_RULE
 from pytest_quantcheck.repetition import LoopRule
+from pytest_quantcheck.stop_rules import Stop
+from pytest_quantcheck.stop_rules import read_stop
 from pytest_quantcheck.text import short
 
 Message = dict[str, Any]
@@ -117,6 +119,7 @@ class Generation(Record):
     ``temperature=0`` is greedy. What comes after ``loop`` shapes a draw in llama.cpp's usual order and is switched off
     by its default; ``sampling.py`` has the defaults that are used when a test runs more than once. ``noise`` damages
     the model: the standard deviation of Gaussian noise on its logits, in units of their own spread; for the self-test.
+    ``stop`` says when the answer may end early; an engine that cannot watch its tokens may go on.
     """
 
     max_tokens: int | None = None
@@ -135,10 +138,11 @@ class Generation(Record):
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
     noise: float = 0.0
+    stop: Stop = ()
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:
-        return {"loop": lambda rule: None if rule is None else LoopRule.from_payload(rule)}
+        return {"loop": lambda rule: None if rule is None else LoopRule.from_payload(rule), "stop": read_stop}
 
 
 @dataclass(frozen=True, slots=True)

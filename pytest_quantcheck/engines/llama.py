@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,8 +47,10 @@ from pytest_quantcheck.engines.vocabulary import Vocabulary
 from pytest_quantcheck.fidelity import Fidelity
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
+from pytest_quantcheck.stop_rules import watcher
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.thinking import Family
+from pytest_quantcheck.thinking import Splitter
 from pytest_quantcheck.thinking import opens_thought
 from pytest_quantcheck.thinking import recognise
 
@@ -154,16 +157,18 @@ class LlamaModel:
         with bounded(self._progress, TEMPLATE):
             prompt, images = self._sight.render(request.messages, render)
         tokens: Sequence[int | str]
+        opened = opens_thought(prompt, self._family)
+        ends = watcher(request.generation.stop, lambda: Splitter(self._family, opened=opened, tools=request.tools))
         if images:
             with self._sight.prompt(prompt, images, self._decoder) as seen:
-                run, tokens = self._generate(seen.ids, request.generation, seen), seen.tokens
+                run, tokens = self._generate(seen.ids, request.generation, ends, seen), seen.tokens
         else:
             tokens = ids = self._vocabulary.prompt(prompt)
-            run = self._generate(ids, request.generation)
+            run = self._generate(ids, request.generation, ends)
         return chat_reply(
             run,
             tokens,
-            opened=opens_thought(prompt, self._family),
+            opened=opened,
             family=self._family,
             tools=request.tools,
             loop=request.generation.loop,
@@ -172,7 +177,8 @@ class LlamaModel:
     def complete(self, request: CompletionRequest) -> Reply:
         """A raw continuation; nothing is split off and the budget is its normal end."""
         ids = self._vocabulary.prompt(request.prompt)
-        return completion_reply(self._generate(ids, request.generation), ids)
+        ends = watcher(request.generation.stop, None)
+        return completion_reply(self._generate(ids, request.generation, ends), ids)
 
     def choose(self, request: ChoiceRequest) -> Choice:
         """The log-likelihood of each choice, after raw text or a chat prompt that leaves no room for a thought."""
@@ -199,8 +205,13 @@ class LlamaModel:
         """The log-likelihood of a text or of given answers and, with a store, the divergence from its reference."""
         return self._scorer.fidelity(request, lambda: self.template, self._family, self._template_source() or "")
 
-    def _generate(self, ids: list[int], generation: Generation, seen: SeenPrompt | None = None) -> Run:
-        """An answer to the tokens ``ids``, which are those of the text alone where images were ``seen``."""
+    def _generate(
+        self, ids: list[int], generation: Generation, ends: Callable[[bytes], bool], seen: SeenPrompt | None = None
+    ) -> Run:
+        """An answer to the tokens ``ids``, which are those of the text alone where images were ``seen``.
+
+        :param ends: called with every token, says whether the answer may end with it.
+        """
         length = len(ids) if seen is None else len(seen.tokens)
         room = self._decoder.length - length
         if not ids:
@@ -231,8 +242,12 @@ class LlamaModel:
                 if self._vocabulary.ends(token):
                     run.finish = "stop"
                     break
-                run.add(self._vocabulary.piece(token), now)
+                piece = self._vocabulary.piece(token)
+                run.add(piece, now)
                 self._progress("", len(run.times))
+                if ends(piece):
+                    run.end_early(budget)
+                    break
                 if len(run.times) == budget:
                     break
                 self._decoder.read(token)

@@ -33,8 +33,10 @@ from pytest_quantcheck.images import said
 from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Reply
+from pytest_quantcheck.stop_rules import watcher
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.thinking import Family
+from pytest_quantcheck.thinking import Splitter
 from pytest_quantcheck.thinking import family_named
 
 _DEFAULT_BUDGET = 2048
@@ -122,7 +124,8 @@ class ScriptedEngine:
     def chat(self, request: ChatRequest) -> Reply:
         """What the script says to the last message."""
         prompt = said(request.messages[-1])
-        run = self._generate(prompt, request.generation)
+        ends = watcher(request.generation.stop, lambda: Splitter(self._family, tools=request.tools))
+        run = self._generate(prompt, request.generation, ends)
         return chat_reply(
             run,
             prompt.split(),
@@ -135,7 +138,7 @@ class ScriptedEngine:
 
     def complete(self, request: CompletionRequest) -> Reply:
         """What the script says to the prompt."""
-        run = self._generate(request.prompt, request.generation)
+        run = self._generate(request.prompt, request.generation, watcher(request.generation.stop, None))
         return completion_reply(run, request.prompt.split(), source="estimated")
 
     def choose(self, request: ChoiceRequest) -> Choice:
@@ -217,9 +220,9 @@ class ScriptedEngine:
             self._loaded = True
             self._loads += 1
 
-    def _generate(self, prompt: str, generation: Generation) -> Run:
-        budget = generation.max_tokens
-        if budget is not None and budget < 1:
+    def _generate(self, prompt: str, generation: Generation, ends: Callable[[bytes], bool]) -> Run:
+        budget = _DEFAULT_BUDGET if generation.max_tokens is None else generation.max_tokens
+        if budget < 1:
             raise EngineRefused(f"max_tokens must be at least 1, got {budget}")
         self._load()
         run = Run()
@@ -227,9 +230,13 @@ class ScriptedEngine:
         if generation.noise > 0:
             pieces = _garbled(pieces, self._family, generation.seed)
         for piece in pieces:
-            if len(run.times) == (budget or _DEFAULT_BUDGET):
+            if len(run.times) == budget:
                 break
-            run.add(piece.encode("utf-8", "replace"), (len(run.times) + 1) * self._seconds_per_token)
+            token = piece.encode("utf-8", "replace")
+            run.add(token, (len(run.times) + 1) * self._seconds_per_token)
+            if ends(token):
+                run.end_early(budget)
+                break
         else:
             run.finish = "stop"
         run.first = self._seconds_per_token

@@ -15,6 +15,7 @@ from pytest_quantcheck.reports.gfm import code
 from pytest_quantcheck.reports.gfm import code_html
 from pytest_quantcheck.reports.gfm import prose
 from pytest_quantcheck.reports.gfm import table
+from pytest_quantcheck.reports.replies import ending
 from pytest_quantcheck.reports.sections import Section
 from pytest_quantcheck.reports.sections import sections
 from pytest_quantcheck.reports.terminal import files
@@ -170,7 +171,7 @@ def _answers(observation: Observation) -> list[str]:
     lines = []
     for reply in observation.replies[-_MOST_REPLIES:]:
         usage = reply.usage
-        lines += [f"**{observation.role}**, {usage.total} tokens ({usage.thinking} thinking), {reply.status}:", ""]
+        lines += [f"**{observation.role}**, {usage.total} tokens ({usage.thinking} thinking), {ending(reply)}:", ""]
         lines += [*block(_visible(reply), _MOST_CHARACTERS), ""]
     return lines
 

@@ -24,6 +24,11 @@ def answer(reply: Reply, limit: int) -> str:
     return ", ".join(parts) if reply.text or reply.tool_calls else f"nothing ({reply.status})"
 
 
+def ending(reply: Reply) -> str:
+    """How the answer ended, in words."""
+    return "ended early" if reply.finish == "early" else str(reply.status)
+
+
 def other_words(before: Sequence[Reply], now: Sequence[Reply]) -> str:
     """Where answers first say something else than those before, in words; empty when they say the same."""
     for number, (old, new) in enumerate(zip(before, now, strict=False), 1):

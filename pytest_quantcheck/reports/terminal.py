@@ -218,6 +218,7 @@ def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
     kept = [f"{use.cached} of the {role}" for role, use in ledger.use.items() if use.cached]
     if kept:
         notes.append(f"answers of an earlier run, and not its speed: {', '.join(kept)} (--quant-cache=off asks anew)")
+    notes += _ended_early(ledger)
     if ledger.cache_failure:
         notes.append(f"answers could not be kept for the next run: {ledger.cache_failure}")
     if verdict.thinking is not None:
@@ -227,6 +228,19 @@ def _cost(ledger: Ledger, verdict: SessionVerdict) -> list[Line]:
     if any(use.facts.get("family") == "plain" for use in ledger.use.values()):
         notes.append("the chat template holds no known marker of thoughts or tool calls; all of an answer is its text")
     return [*(Line(text) for text in table(header, rows, left=1)), *(Line(note, "dim") for note in notes)]
+
+
+def _ended_early(ledger: Ledger) -> list[str]:
+    """How many answers ended early on each side, and the most that it can have saved."""
+    sides = {
+        role: [reply for seen in ledger.observations(role) for reply in seen.replies if reply.finish == "early"]
+        for role in ledger.roles
+    }
+    if not any(sides.values()):
+        return []
+    said = ", ".join(f"{len(replies)} of the {role}" for role, replies in sides.items() if replies)
+    spared = sum(reply.spared for replies in sides.values() for reply in replies)
+    return [f"answers ended early, nothing could change their scores: {said}; this saved at most {spared} tokens"]
 
 
 def _median(speeds: Sequence[float | None]) -> str:

@@ -150,7 +150,9 @@ class Machine:
         if kind is Kind.CONTENT:
             if self._question:
                 self._lead.append(text)
-            if text.strip():
+            if begun := text.strip():
+                if self._fresh and begun[0] in _OPENING:
+                    self._question = False  # all of it stands in JSON's quotes, a closing marker too
                 self._fresh, self._tail = False, None
 
     def _in_thought(self, final: bool) -> bool:
@@ -216,10 +218,8 @@ class Machine:
         self._step = self._in_thought
 
     def _quoted(self) -> bool:
-        """Whether the visible text so far puts what follows in quotes: in JSON, in a code block, in a code word."""
+        """Whether the visible text so far puts what follows in quotes: in a code block, in a code word."""
         lead = "".join(self._lead)
-        if lead.lstrip()[:1] in ("{", "["):
-            return True
         if lead.count("```") % 2:
             return True
         return lead.replace("```", "").rsplit("\n", 1)[-1].count("`") % 2 == 1

@@ -31,7 +31,7 @@ def test_no_time_is_negative(monkeypatch: pytest.MonkeyPatch, jumps: list[float]
                 yield now
 
     ticks = clock()
-    model = LlamaModel(str(MODELS / "tiny-q4_0.gguf"), LoadSettings(context=512), lambda _: None)
+    model = LlamaModel(str(MODELS / "tiny-q4_0.gguf"), LoadSettings(context=512), lambda *_: None)
     try:
         steady = model.chat(ASKED)
         monkeypatch.setattr("time.perf_counter", lambda: next(ticks))

@@ -59,12 +59,12 @@ def test_every_marker_is_registered_with_its_keywords_and_a_help_line() -> None:
     assert names == [
         "quant_constraint", "quant_ifeval", "quant_json", "quant_tools", "quant_recall", "quant_choice", "quant_embed",
         "quant_fidelity", "quant_code", "quant_budget", "quant_speed", "quant_memory", "quant_tolerance",
-        "quant_sample", "quant_context", "quant_snapshot",
+        "quant_sample", "quant_context", "quant_snapshot", "quant_early_stop",
     ]  # fmt: skip
     assert config.lines[2].startswith("quant_json(schema=..., keys=..., equals=..., formats=..., constrained=...")
-    assert config.lines[-4].startswith("quant_tolerance(constraint=..., ifeval=..., json=..., tools=..., recall=...")
-    assert config.lines[-3].startswith("quant_sample(family=..., cluster=...): ")
-    assert config.lines[-2].startswith("quant_context(tokens=...): ")
+    assert config.lines[-5].startswith("quant_tolerance(constraint=..., ifeval=..., json=..., tools=..., recall=...")
+    assert config.lines[-4].startswith("quant_sample(family=..., cluster=...): ")
+    assert config.lines[-3].startswith("quant_context(tokens=...): ")
     assert not any("directory" in line for line in config.lines)
 
 

@@ -64,6 +64,7 @@ from pytest_quantcheck.session import KINDS
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.statistics import Ratio
 from pytest_quantcheck.statistics import Rule
+from pytest_quantcheck.stop_rules import Fact
 from pytest_quantcheck.tally import Tally
 from pytest_quantcheck.verdict import Result
 from tests.builders import reply
@@ -96,7 +97,7 @@ replies = st.builds(
     texts,
     tuples(tool_calls),
     texts,
-    st.sampled_from(["stop", "length"]),
+    st.sampled_from(["stop", "length", "early"]),
     st.sampled_from(Status),
     usages,
     timings,
@@ -105,6 +106,8 @@ replies = st.builds(
     texts,
     texts,
     st.none() | grammar_costs,
+    st.booleans(),
+    counts,
 )
 choices = st.builds(Choice, tuples(texts), tuples(numbers), tuples(counts), counts, texts, texts, texts)
 embeddings = st.builds(Embeddings, tuples(texts), tuples(texts), counts, texts, tuples(counts), texts, texts)
@@ -205,6 +208,7 @@ cards = st.builds(
     parts=counts,
 )
 rules = st.builds(LoopRule, counts, counts, counts)
+facts = st.builds(Fact, st.sampled_from(["tokens", "json", "word"]), texts, counts, tuples(texts), st.booleans())
 generations = st.builds(
     Generation,
     st.none() | counts,
@@ -223,6 +227,7 @@ generations = st.builds(
     numbers,
     numbers,
     numbers,
+    tuples(tuples(facts)),
 )
 
 ratios = st.builds(Ratio, counts, numbers, st.none() | numbers, st.none() | numbers)
@@ -299,6 +304,7 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     ),
     Conditions: st.builds(Conditions, st.none() | counts, environment=st.dictionaries(texts, texts, max_size=2)),
     Generation: generations,
+    Fact: facts,
     Confirmation: st.builds(
         Confirmation,
         texts,

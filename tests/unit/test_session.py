@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 
 from pytest_quantcheck.fairness import Difference
 from pytest_quantcheck.records import Bench
+from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.session import KINDS
 from pytest_quantcheck.session import SessionVerdict
 from pytest_quantcheck.session import session_verdict
+from pytest_quantcheck.session import thinking_inflation
 from pytest_quantcheck.statistics import Rule
 from pytest_quantcheck.tally import Tally
 from pytest_quantcheck.verdict import Result
@@ -380,3 +384,16 @@ def test_a_verdict_survives_its_payload(results: list[Result], margin: float, al
     verdict = session_verdict(results, roles=BOTH, rule=Rule.of(margin, alpha), differences=[BLOCKED])
 
     assert SessionVerdict.from_payload(verdict.to_payload()) == verdict
+
+
+def test_the_thought_of_an_answer_that_ended_early_is_not_compared() -> None:
+    def thought(role: Role, tokens: int, *, early: bool = False) -> Observation:
+        one = reply("x", thinking_tokens=tokens, total=tokens + 1)
+        return Observation("t", role, Status.OK, (), (replace(one, finish="early") if early else one,))
+
+    whole = [(thought(Role.BASELINE, 300), thought(Role.CANDIDATE, 600))] * 3
+    early = (thought(Role.BASELINE, 300, early=True), thought(Role.CANDIDATE, 600))
+
+    assert thinking_inflation(whole) is not None
+    assert thinking_inflation([early] * 3) is None
+    assert thinking_inflation([*whole, early]) == thinking_inflation(whole)

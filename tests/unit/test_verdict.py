@@ -164,6 +164,20 @@ def test_a_check_that_only_the_baseline_has_is_not_compared() -> None:
     assert judge(baseline(1.0, 1.0), candidate(1.0)).word is Word.HELD
 
 
+@given(several, several, st.sampled_from(CHECKS), st.booleans())
+def test_a_score_that_is_ignored_tells_the_sides_not_apart(
+    old: tuple[float, ...], new: tuple[float, ...], name: str, sample: bool
+) -> None:
+    at = CHECKS.index(name)
+    same = (*new[:at], old[at], *new[at + 1 :])
+
+    verdict = judge(baseline(*old), candidate(*new), sample=sample, ignored=(name,))
+    without = judge(baseline(*old), candidate(*same), sample=sample)
+
+    assert verdict.change == without.change
+    assert (verdict.word is Word.REGRESSED) == (without.word is Word.REGRESSED)
+
+
 def test_a_check_that_only_the_candidate_has_is_held_to_its_own_floor() -> None:
     assert judge(baseline(1.0), candidate(1.0, 1.0)).word is Word.HELD
     verdict = judge(baseline(1.0), candidate(1.0, 0.0))

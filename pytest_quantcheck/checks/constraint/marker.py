@@ -14,6 +14,7 @@ from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_flag
 from pytest_quantcheck.checks.base import checked_floor
 from pytest_quantcheck.checks.base import on_last_reply
+from pytest_quantcheck.checks.constraint.broken import broken_for_good
 from pytest_quantcheck.checks.constraint.contradictions import refuse_contradictions
 from pytest_quantcheck.checks.constraint.parts import make_parts
 from pytest_quantcheck.records import Reply
@@ -90,4 +91,4 @@ def quant_constraint(
         more = [f"{len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
         return (len(parts) - len(failed)) / len(parts), "; ".join([held, *failed[:_SHOWN], *more])
 
-    return on_last_reply("constraint", floor, judge)
+    return on_last_reply("constraint", floor, judge, broken_for_good(given))
