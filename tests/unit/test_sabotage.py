@@ -28,6 +28,7 @@ from pytest_quantcheck.sabotage import CHANGED
 from pytest_quantcheck.sabotage import KINDS
 from pytest_quantcheck.sabotage import Saboteur
 from pytest_quantcheck.settings import Settings
+from pytest_quantcheck.stop_rules import Fact
 
 ANSWERS = {"sum": "<think>two and two</think>it is four", "city": "Oslo is a city in Norway"}
 
@@ -256,3 +257,13 @@ def test_noise_alone_spoils_what_the_model_only_reads(kind: str) -> None:
     noisy = kind == "noise"
     assert asked == [replace(request, noise=2.0) if noisy else request]
     assert bad.facts[CHANGED] == int(noisy)
+
+
+def test_what_an_answer_needs_is_what_all_of_it_needs() -> None:
+    """A true answer that may end early would leave the spoilt one too little to say anything wrong."""
+    engine = Saboteur(ScriptedEngine(lambda prompt: "<think></think>" + "no " * 40), "budget")
+    stop = ((Fact("tokens", "visible", 5),),)
+
+    spoilt = engine.chat(ChatRequest(({"role": "user", "content": "?"},), (), Generation(stop=stop)))
+
+    assert (spoilt.finish, spoilt.usage.total, spoilt.spared) == ("early", 8, 2)
