@@ -17,8 +17,8 @@ from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.variants import parametrize
 
 if TYPE_CHECKING:
+    from pytest_quantcheck.models import ModelUnderTest
     from pytest_quantcheck.probe import Probe
-    from pytest_quantcheck.run import ModelUnderTest
     from pytest_quantcheck.run import Run
 
 settings_key = pytest.StashKey[Settings]()
