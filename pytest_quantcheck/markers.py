@@ -212,9 +212,9 @@ _plan_key = pytest.StashKey[Plan]()
 
 def plan(item: pytest.Item) -> Plan:
     """The test's plan, made once (a schema file is read once); MarkerError when a marker cannot be meant like this."""
-    if wrong := getattr(getattr(item, "obj", None), WRONG, ""):
-        raise MarkerError(f"{item.nodeid.partition('[')[0]}: {wrong}")
     if _plan_key not in item.stash:
+        if wrong := getattr(getattr(item, "obj", None), WRONG, ""):
+            raise MarkerError(f"{item.nodeid.partition('[')[0]}: {wrong}")
         checks = build_checks(item)
         forced = next((check.json_schema for check in checks if isinstance(check, ConstrainedCheck)), None)
         names = [row.check for row, _ in _found(item) if row.factory is not None]
