@@ -110,6 +110,7 @@ class Ledger:
         """The level in which answers' code ran."""
         self._results: dict[str, Result] = {}
         self._joined: Sequence[Result] | None = None
+        self._judged: tuple[tuple[Any, ...], SessionVerdict] | None = None
         self._same_content: bool | None = None
         self._baselines: dict[str, Observation] = {}
 
@@ -225,7 +226,16 @@ class Ledger:
         return verdict.kind, verdict
 
     def verdict(self) -> SessionVerdict:
-        """The verdict on the run."""
+        """The verdict on the run. Every report asks for it; it is reached anew only when there is news."""
+        known = (
+            *(self.results, len(self._baselines), self.unrecorded, dict(self.cards), dict(self.use), self.pins),
+            *(self.recording, self.sabotaged, self.references, self.renderings, tuple(self.companions)),
+        )
+        if self._judged is None or self._judged[0] != known:
+            self._judged = known, self._judge()
+        return self._judged[1]
+
+    def _judge(self) -> SessionVerdict:
         if self.settings.records:
             return recording_verdict(tuple(self._baselines.values()), self.unrecorded)
         return session_verdict(

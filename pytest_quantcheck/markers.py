@@ -238,9 +238,9 @@ _plan_key = pytest.StashKey[Plan]()
 
 def plan(item: pytest.Item) -> Plan:
     """The test's plan, made once (a schema file is read once); MarkerError when a marker cannot be meant like this."""
-    if wrong := getattr(getattr(item, "obj", None), WRONG, ""):
-        raise MarkerError(f"{item.nodeid.partition('[')[0]}: {wrong}")
     if _plan_key not in item.stash:
+        if wrong := getattr(getattr(item, "obj", None), WRONG, ""):
+            raise MarkerError(f"{item.nodeid.partition('[')[0]}: {wrong}")
         checks = build_checks(item)
         told = [check if isinstance(check, ToldCheck) else ToldCheck(check) for check in checks]
         forced = next((check.json_schema for check in told if check.json_schema is not None), None)

@@ -231,7 +231,7 @@ class Probe(Measuring):
             if again.usage.total <= reply.usage.total:
                 break  # the context is full
             reply = again
-        return replace(reply, attempts=attempts)
+        return reply if attempts == reply.attempts else replace(reply, attempts=attempts)
 
     def _keep(self, ask: Any, tools: tuple[Tool, ...] = ()) -> Reply:
         __tracebackhide__ = True

@@ -58,10 +58,12 @@ def points(share: float) -> str:
     return f"{rounded:+d}" if rounded else "0"
 
 
+_SORTED = json.JSONEncoder(sort_keys=True, default=repr)
+
+
 def digest(value: Any) -> str:
     """Sixteen hexadecimal digits that are equal for equal values (JSON builtins; anything else by its repr)."""
-    plain = json.dumps(value, sort_keys=True, default=repr)
-    return hashlib.sha256(plain.encode()).hexdigest()[:16]
+    return hashlib.sha256(_SORTED.encode(value).encode()).hexdigest()[:16]
 
 
 def text_digest(text: str) -> str:

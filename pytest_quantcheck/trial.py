@@ -160,9 +160,9 @@ def is_broken_test(caught: Caught | None) -> bool:
 
 def observe(item: pytest.Item, trial: Trial, baseline: Observation | None = None) -> list[Observation]:
     """Everything that this test recorded, scored: one observation a run. A check may still ask the engine (speed)."""
-    answered = tuple(end.replies for end in trial.ends if _worst(end.replies).has_answer)
     several = len(trial.ends) > 1
-    seen = [_observe_run(item, trial, end, baseline, answered if several else ()) for end in trial.ends]
+    answered = tuple(end.replies for end in trial.ends if _worst(end.replies).has_answer) if several else ()
+    seen = [_observe_run(item, trial, end, baseline, answered) for end in trial.ends]
     if not markers.plan(item).exact:
         return seen
     before = baseline.replies_by_run if baseline is not None else ()
@@ -185,7 +185,7 @@ def _observe_run(
     baseline: Observation | None,
     answered: tuple[tuple[Reply, ...], ...],
 ) -> Observation:
-    probe = trial.probe
+    probe, checks = trial.probe, markers.plan(item).checks
     error = end.error
     if error is None and isinstance(end.caught, EngineError):
         error = end.caught
@@ -200,9 +200,10 @@ def _observe_run(
             )
         )
         try:
-            found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
-            given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, **_figures(probe))
-            scores += [check(given) for check in markers.plan(item).checks]
+            if checks:
+                found = (end.measured.choices, end.measured.embeddings, end.offered, end.measured.fidelities)
+                given = CheckInput(end.replies, _bench(probe), baseline, answered, *found, **_figures(probe))
+                scores += [check(given) for check in checks]
         except EngineError as failure:
             error = failure
     return Observation(

@@ -287,3 +287,13 @@ def test_a_loss_between_identical_files_is_called_chance(plain_gate: Gate) -> No
     outcome = plain_gate.run()
 
     outcome.result.stdout.fnmatch_lines(["A/A, both files have the same content: REGRESSION: 1 requirement lost*"])
+
+
+def test_a_test_of_the_model_itself_needs_no_question(plain_gate: Gate) -> None:
+    plain_gate.pytester.makepyfile(
+        "def test_it(quant_model):\n    assert quant_model.card.name == quant_model.engine._name"
+    )
+    plain_gate.answers({}, {})
+    outcome = plain_gate.run()
+    assert outcome.result.ret == 0
+    assert outcome.words == {"test_it": "held"}
