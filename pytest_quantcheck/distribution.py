@@ -110,7 +110,9 @@ class PairScheduling:
             if any(other != first for other in others):
                 raise pytest.UsageError("the workers collected different tests; collection must not depend on chance")
             self._ids = first
-            for node, indices in zip(self._collections, self._deal(), strict=True):
+            # not in the order in which they happened to be ready: the same command deals the same hands
+            nodes = sorted(self._collections, key=lambda node: node.workerinput.get("workerid", ""))
+            for node, indices in zip(nodes, self._deal(), strict=True):
                 self._pending[node] = indices
         for node, pending in self._pending.items():
             if node not in self._started:

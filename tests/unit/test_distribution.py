@@ -282,6 +282,20 @@ def test_no_tests_at_all_and_everybody_is_replaced() -> None:
     assert session.nodes[-1].down
 
 
+def test_who_is_ready_first_makes_no_difference() -> None:
+    collection = [f"a.py::test_x[baseline-{number}]" for number in range(5)]
+    hands = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        session = Session(collection, workers=3)
+        nodes = [session.start() for _ in range(3)]
+        for number, node in enumerate(nodes):
+            node.workerinput["workerid"] = f"gw{number}"
+        for number in order:
+            session.collect(nodes[number])
+        hands.append([node.sent for node in nodes])
+    assert hands[0] == hands[1] == [[0, 3], [1, 4], [2]]
+
+
 def test_different_collections_are_a_usage_error() -> None:
     session = Session(SUITE, 2)
     nodes = [session.start(), session.start()]
