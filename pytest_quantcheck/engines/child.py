@@ -113,7 +113,7 @@ def main() -> None:
     """Keep the real standard output for messages; whatever llama.cpp prints goes to the error file."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Ctrl-C reaches the whole group; the parent decides what becomes of this process
+    # both may reach the whole group; the parent decides what becomes of this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()

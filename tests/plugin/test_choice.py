@@ -48,7 +48,7 @@ def test_a_lost_choice_fails_and_shows_both(gate: Gate) -> None:
         (QUITO, QUITO, "inherited", "no-loss"),
         (QUITO, LA_PAZ, "inherited", "no-loss"),
         (LIMA, DIED, "unscored", "crashed"),
-        (DIED, LIMA, "unpaired", "nothing-compared"),
+        (DIED, LIMA, "unpaired", "crashed"),
     ],
 )
 def test_every_verdict(old: object, new: object, word: str, kind: str, plain_gate: Gate) -> None:

@@ -95,7 +95,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
         (signal.SIGKILL, r"SIGKILL, killed from outside or out of memory"),
         (signal.SIGSEGV, r"SIGSEGV, a crash inside llama.cpp"),
         (signal.SIGABRT, r"SIGABRT"),
-        (signal.SIGTERM, r"SIGTERM"),
     ],
 )
 def test_death_in_the_middle_of_an_answer(number: int, reason: str, engine: ProcessEngine) -> None:
@@ -269,10 +268,11 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-def test_ctrl_c_does_not_reach_the_process(engine: ProcessEngine) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_a_whole_group_leaves_it_to_the_parent(number: int, engine: ProcessEngine) -> None:
     ask(engine, 1)
     assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGINT)
+    os.kill(engine.pid, number)
     ask(engine, 1)
     assert engine.loads == 1
 

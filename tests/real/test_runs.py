@@ -249,10 +249,14 @@ def test_a_file_that_is_replaced_before_a_worker_loads_it(runs: Runs, tmp_path: 
 STOPPED = """
 def test_stopped(quant, quant_model):
     quant.complete("x", max_tokens=1)
+    engine = quant_model.engine
     if quant_model.role == "candidate":
-        quant_model.engine._timeout = 1
-        os.kill(quant_model.engine.pid, signal.SIGSTOP)
-    quant.complete("x", max_tokens=1)
+        engine._timeout = 1
+        os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        quant.complete("x", max_tokens=1)
+    finally:
+        engine._timeout = 60  # to be loaded anew
 """
 
 
