@@ -53,8 +53,12 @@ class Conditions(Record):
     """The adapter over the weights; empty without one."""
 
     def with_facts(self, facts: Mapping[str, Any]) -> Conditions:
-        """These conditions as the engine reports them; facts of other names or types are left aside."""
+        """These conditions as the engine reports them; facts of other names or types are left aside.
+
+        A context or threads of None are not known: what was planned is none of the engine's.
+        """
         told = {name: facts[name] for name, kind in _FACTS.items() if isinstance(facts.get(name), kind)}
+        told |= {name: None for name in ("context", "threads") if name in facts and facts[name] is None}
         if told.get("template", self.template) != self.template:
             told["template_of"] = "another"
         return replace(self, **told)

@@ -99,7 +99,7 @@ def run_differences(baseline: Conditions, candidate: Conditions) -> list[Differe
     if baseline.system and candidate.system and baseline.system != candidate.system:
         text = _both(_only(baseline.system, candidate.system), _only(candidate.system, baseline.system))
         found.append(difference("backend", f"instruction sets or devices {text}; the kernels are others"))
-    if baseline.build and candidate.build and baseline.environment != candidate.environment:
+    if baseline.system and candidate.system and baseline.environment != candidate.environment:
         text = _both(*_variables(baseline.environment, candidate.environment))
         found.append(difference("environment", f"{text}; these switch kernels, threads and devices"))
     if baseline.template_of != candidate.template_of and baseline.template != candidate.template:
