@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
@@ -100,6 +101,7 @@ class Client:
         self._key = key
         self._lock = threading.Lock()
         self._http: httpx.Client | None = None
+        self._parent: Client | None = None  # whose connections are used
 
     def get(self, path: str, *, patience: float | None = None, attempts: int = 1) -> Answer:
         """What a GET answers, whatever the status; EngineRefused when nobody answers."""
@@ -149,6 +151,12 @@ class Client:
             return EngineRefused(f"{self.address}: {hint} (status {answer.status}: {said})")
         return EngineRefused(f"{self.address} answers with status {answer.status}: {said}")
 
+    def beside(self, path: str) -> Client:
+        """A client of what lies at another path of the same server."""
+        client = Client(Address(self.address.url + path), timeout=self.timeout, key=self._key)
+        client._parent = self
+        return client
+
     def blot(self, text: str) -> str:
         """The same without the key."""
         return text.replace(self._key, "***") if self._key else text
@@ -196,6 +204,8 @@ class Client:
         return self.address.url + path
 
     def _client(self) -> httpx.Client:
+        if self._parent is not None:
+            return self._parent._client()
         httpx = _httpx()
         with self._lock:
             if self._http is None:
@@ -262,6 +272,9 @@ def words_of(answer: Answer) -> str:
 def error_words(fields: dict[str, Any]) -> str:
     """``{"error": {"message": ...}}``, ``{"error": ...}``, ``{"message": ...}`` or ``{"detail": ...}``; else ''."""
     error = fields.get("error")
+    if isinstance(error, str) and error.startswith("{"):  # Ollama passes on what its runner says
+        with suppress(ValueError, RecursionError):
+            error = error_words(json.loads(error)) or error
     if isinstance(error, dict):
         error = error.get("message") or error
     for found in (error, fields.get("message"), fields.get("detail")):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
@@ -67,8 +69,15 @@ class Dialect:
         self.front = front
         self.wire = wire
         self.model = model
+        self.wire_model = model
+        """Its name on the wire."""
         self.through = ""
         """The proxy in front, if any."""
+        self._unload_path = ""
+
+    def go_through(self, proxy: str, model: str, unload_path: str) -> None:
+        """Ask for answers at a proxy, which knows the model by its own name."""
+        self.through, self.model, self._unload_path = proxy, model, unload_path
 
     # --- what it tells of itself ----------------------------------------------------------------------------------
 
@@ -77,23 +86,9 @@ class Dialect:
         return self._card()
 
     def _card(self, **told: Any) -> ModelCard:
-        empty: dict[str, Any] = {
-            "architecture": "",
-            "file_bytes": 0,
-            "tensor_bytes": 0,
-            "parameters": 0,
-            "tensor_types": {},
-            "context_length": None,
-            "block_count": None,
-            "embedding_length": None,
-            "vocabulary": None,
-            "chat_template": None,
-            "metadata": {},
-        }
         name = one_line(self.model.replace("\\", "/").rpartition("/")[2] or self.name, 120)
         where = self.front.address
-        path = f"{where.url}#{self.model}"
-        return ModelCard(path=path, name=f"{name} ({where.place})", served=True, **(empty | told))
+        return served_card(f"{where.url}#{self.model}", f"{name} ({where.place})", **told)
 
     def facts(self, settings: LoadSettings) -> Payload:
         """What of the conditions is known; None and '' overrule what was planned, for nobody knows it."""
@@ -131,6 +126,15 @@ class Dialect:
         thinks = self.family is not None and self.family.thinks
         return generation.max_tokens or (THINKING_TOKENS if thinks else PLAIN_TOKENS)
 
+    def in_context(self, wanted: int, prompt: Prompt, context: int | None, cure: str) -> int:
+        """A budget that fits behind the prompt; EngineRefused where nothing does."""
+        if context is None or prompt.ids is None:
+            return wanted
+        room = context - len(prompt.ids)
+        if room < 1:
+            raise EngineRefused(f"the prompt has {len(prompt.ids)} tokens, the server's context {context}; {cure}")
+        return min(room, wanted)
+
     def _sampling(self, generation: Generation) -> dict[str, Any]:
         return {"temperature": generation.temperature, "top_p": generation.top_p, "seed": generation.seed}
 
@@ -166,6 +170,11 @@ class Dialect:
     ) -> Heard:
         """The streamed answer."""
         return hear_openai(found, now, progress, raw=raw)
+
+    def was_cut(self, heard: Heard, settings: LoadSettings) -> bool:
+        """Whether the model did not see the whole prompt."""
+        del heard, settings
+        return False
 
     # --- the rest -------------------------------------------------------------------------------------------------
 
@@ -214,6 +223,12 @@ class Dialect:
             raise EngineRefused(f"the model computes no usable vector: {error}; its weights are damaged") from None
         return Embeddings(tuple(map(label, request.texts)), packed, pooling="the server's")
 
+    def unload(self) -> None:
+        """Let the model go, where the server holds several; the next request loads it again."""
+        if self._unload_path:
+            with suppress(EngineError):  # an older proxy can only unload all models, which may be others'
+                self.front.post(self._unload_path, {})
+
     def expect(self, answer: Answer) -> dict[str, Any]:
         """The fields of a success; EngineRefused otherwise."""
         if not answer.ok:
@@ -226,6 +241,18 @@ def plain(generation: Generation) -> Generation:
     if generation.temperature > 0:
         return generation
     return replace(generation, top_k=0, top_p=1.0, min_p=0.0, penalty_repeat=1.0, xtc_probability=0.0)
+
+
+def served_card(path: str, name: str, **told: Any) -> ModelCard:
+    """A card of which nothing is known but what is told."""
+    empty: dict[str, Any] = {
+        **dict.fromkeys(("file_bytes", "tensor_bytes", "parameters"), 0),
+        **dict.fromkeys(("context_length", "block_count", "embedding_length", "vocabulary", "chat_template"), None),
+        "architecture": "",
+        "tensor_types": {},
+        "metadata": {},
+    }
+    return ModelCard(path=path, name=name, served=True, **(empty | told))
 
 
 def family_of(template: str | None) -> Family | None:

@@ -12,30 +12,73 @@ from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.llama_cpp_python import TITLE
 from pytest_quantcheck.engines.server.llama_cpp_python import LlamaCppPython
 from pytest_quantcheck.engines.server.llama_server import LlamaServer
+from pytest_quantcheck.engines.server.ollama import Ollama
+from pytest_quantcheck.engines.server.vllm import Vllm
 from pytest_quantcheck.text import one_line
 
 _SHOWN_MODELS: Final = 8
+_ATTEMPTS: Final = 5
+_LOADING_S: Final = 600.0
+"""Seconds that a proxy may take to load a model."""
 
 
 def recognise(client: Client) -> Dialect:
     """The server's dialect, with the model that the address names; EngineRefused when it has no such model."""
-    props = client.get("/props", patience=None)
+    running = client.get("/running")
+    if running.status in (401, 403):
+        raise client.refusal(running)
+    if isinstance(running.fields.get("running"), list):
+        return _behind_llama_swap(client)
+    return _single(client, client, client.timeout)
+
+
+def _single(front: Client, wire: Client, patience: float) -> Dialect:
+    """The dialect of a server itself."""
+    props = wire.get("/props", patience=patience, attempts=_ATTEMPTS)
     if props.status in (401, 403):
-        raise client.refusal(props)
+        raise wire.refusal(props)
+    if props.fields.get("role") == "router":
+        raise EngineRefused(f"{wire.address} is a llama-server in router mode; give the address of one model's server")
     if "default_generation_settings" in props.fields:
-        return _llama_server(client, props.fields)
-    info = client.get("/openapi.json").fields.get("info")
+        models = _models(wire)
+        model = _chosen(wire, _with_file_names(models))
+        meta = models[model].get("meta")
+        return LlamaServer(front, wire, model, props.fields, meta if isinstance(meta, dict) else {})
+    version = wire.get("/api/version").fields.get("version")
+    if isinstance(version, str) and front is wire and isinstance(wire.get("/api/tags").fields.get("models"), list):
+        return _ollama(wire, one_line(version, 40))
+    models = _models(wire)
+    if all(told.get("owned_by") == "vllm" for told in models.values()):
+        version = wire.get("/version").fields.get("version")
+        model = _chosen(wire, {name: name for name in models})
+        return Vllm(front, wire, model, one_line(str(version or ""), 40), models[model])
+    info = wire.get("/openapi.json").fields.get("info")
     title = info.get("title") if isinstance(info, dict) else None
-    models = _models(client)
     kind = LlamaCppPython if title == TITLE else Dialect
-    return kind(client, client, _chosen(client, _with_file_names(models)))
+    return kind(front, wire, _chosen(wire, _with_file_names(models)))
 
 
-def _llama_server(client: Client, props: dict[str, Any]) -> Dialect:
-    models = _models(client)
-    model = _chosen(client, _with_file_names(models))
-    meta = models[model].get("meta")
-    return LlamaServer(client, client, model, props, meta if isinstance(meta, dict) else {})
+def _behind_llama_swap(client: Client) -> Dialect:
+    """The dialect of a model's own server, with answers asked for at the proxy: what its users get."""
+    model = client.address.model
+    if not model:
+        model = _chosen(client, {name: name for name in _models(client)})
+    upstream = client.beside(f"/upstream/{quote(model, safe='')}")
+    # the first question loads the model
+    dialect = _single(client, upstream, max(client.timeout, _LOADING_S))
+    dialect.go_through("llama-swap", model, f"/api/models/unload/{quote(model, safe='')}")
+    return dialect
+
+
+def _ollama(client: Client, version: str) -> Dialect:
+    tags = client.get("/api/tags").fields["models"]
+    entries = {one["name"]: one for one in tags if isinstance(one, dict) and isinstance(one.get("name"), str)}
+    names = {name.removesuffix(":latest"): name for name in entries} | {name: name for name in entries}
+    model = _chosen(client, names)
+    answer = client.post("/api/show", {"model": model})
+    if not answer.ok:
+        raise client.refusal(answer)
+    return Ollama(client, model, version, entries[model], answer.fields)
 
 
 def _models(client: Client) -> dict[str, dict[str, Any]]:
@@ -76,8 +119,3 @@ def _chosen(client: Client, names: dict[str, str]) -> str:
     if not wanted:
         raise EngineRefused(f"{client.address} has {len(own)} models; name one after a '#': {shown}")
     raise EngineRefused(f"{client.address.url} has no model {one_line(wanted, 120)!r}; it has: {shown}")
-
-
-def upstream_path(model: str) -> str:
-    """Where llama-swap lets one speak to a model's own server."""
-    return f"/upstream/{quote(model, safe='')}"

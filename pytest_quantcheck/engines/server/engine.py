@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pytest_quantcheck.choices import Choice
@@ -38,8 +39,10 @@ from pytest_quantcheck.memory import Memory
 from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.records import Reply
+from pytest_quantcheck.records import Status
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
+from pytest_quantcheck.thinking import THINK
 from pytest_quantcheck.thinking import opens_thought
 
 
@@ -114,7 +117,7 @@ class ServerEngine:
         prompt = dialect.read_prompt(body, request)
         heard = self._hear(dialect, dialect.chat_path, body, request.generation, prompt, settings)
         family = dialect.family
-        return chat_reply(
+        reply = chat_reply(
             heard,
             Asked(
                 count=dialect.count,
@@ -122,12 +125,13 @@ class ServerEngine:
                 said="\n".join(map(said, request.messages)),
                 prompt="" if prompt.ids is None else digest(list(prompt.ids)),
                 family=family,
-                opened=family is not None and opens_thought(prompt.text, family),
+                opened=opens_thought(prompt.text, family or THINK),
                 tools=request.tools,
                 loop=request.generation.loop,
                 counts_end=dialect.counts_end,
             ),
         )
+        return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply
 
     def complete(self, request: CompletionRequest) -> Reply:
         """A raw continuation."""
@@ -172,7 +176,9 @@ class ServerEngine:
         raise EngineCannot(f"{self.dialect.name} does not tell what the model takes; name the file for memory")
 
     def close(self) -> None:
-        """Close the connections."""
+        """Let the model go, where the server holds several, and close the connections."""
+        if self._dialect is not None and self._facts:
+            self._dialect.unload()
         self._client.close()
 
     def _load_settings(self) -> LoadSettings:

@@ -6,10 +6,13 @@ What it takes and tells: tools/server/README.md of llama.cpp.
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import replace
 from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from typing import Final
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.engines.base import BenchRequest
@@ -23,6 +26,7 @@ from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialect import family_of
+from pytest_quantcheck.engines.server.dialect import served_card
 from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
@@ -38,6 +42,16 @@ _NO_SWITCH = (
     "the server's chat template has no thinking switch: where the model thinks before it answers, these are the "
     "likelihoods of what it would not say yet"
 )
+
+
+_FORCED: Final = 1000.0
+"""Added to a token's logit: more than any model's logits are apart. The log-probability is told of the model's own
+logits, before anything is added (tools/server/server-context.cpp, populate_token_probs)."""
+
+
+@lru_cache(maxsize=8)  # it takes a process, and both sides mostly have one template
+def _rendered(template: str, bos: str, eos: str) -> Renderings:
+    return render_probes([served_card("", "", chat_template=template, bos=bos, eos=eos)])[0]
 
 
 class LlamaServer(Dialect):
@@ -68,8 +82,8 @@ class LlamaServer(Dialect):
             "embedding_length": self._number("n_embd") or None,
             "context_length": self._context,
             "chat_template": self._template,
-            "bos": str(self._props.get("bos_token") or ""),
-            "eos": str(self._props.get("eos_token") or ""),
+            "bos": self._word("bos_token"),
+            "eos": self._word("eos_token"),
         }
         card = self._card(**told)
         local = self._local_card()
@@ -102,6 +116,9 @@ class LlamaServer(Dialect):
         except ValueError:
             return False
 
+    def _word(self, name: str) -> str:
+        return str(self._props.get(name) or "")
+
     def _number(self, name: str) -> int:
         value = self._meta.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
@@ -123,7 +140,9 @@ class LlamaServer(Dialect):
 
     @cached_property
     def _renderings(self) -> Renderings:
-        return render_probes([self._card(chat_template=self._template)])[0] if self._template else Renderings()
+        if self._template is None:
+            return Renderings()
+        return _rendered(self._template, self._word("bos_token"), self._word("eos_token"))
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
         # all of them: the server may have been started with other defaults
@@ -186,15 +205,7 @@ class LlamaServer(Dialect):
     def budget(self, generation: Generation, prompt: Prompt, settings: LoadSettings) -> int:
         """No more than the context has room for."""
         wanted = super().budget(generation, prompt, settings)
-        if self._context is None or prompt.ids is None:
-            return wanted
-        room = self._context - len(prompt.ids)
-        if room < 1:
-            raise EngineRefused(
-                f"the prompt has {len(prompt.ids)} tokens, the server's context {self._context}; "
-                "start it with a larger one (-c N -np 1)"
-            )
-        return min(room, wanted)
+        return self.in_context(wanted, prompt, self._context, "start it with a larger one (-c N -np 1)")
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids, special tokens parsed."""
@@ -226,6 +237,29 @@ class LlamaServer(Dialect):
         from pytest_quantcheck.engines.server.stopwatch import bench
 
         return bench(self, self._context, request)
+
+    def log_probabilities(self, ids: list[int], shared: int) -> list[float]:
+        """Of every token of ``ids`` after the first ``shared``, each after all before it: each is forced, and told."""
+        return [self._log_probability(ids[:at], ids[at]) for at in range(shared, len(ids))]
+
+    def _log_probability(self, before: list[int], token: int) -> float:
+        answer = self.native(
+            {
+                "prompt": before,
+                "n_predict": 1,
+                "n_probs": 1,
+                "temperature": 0.0,
+                "logit_bias": [[token, _FORCED]],
+                "cache_prompt": True,  # the same prompt once more, longer by a token
+                "repeat_penalty": 1.0,
+            }
+        )
+        told = answer.get("completion_probabilities")
+        first = told[0] if isinstance(told, list) and told and isinstance(told[0], dict) else {}
+        if first.get("id") != token:
+            raise EngineRefused(f"{self.name} tells no log-probability of token {token}")
+        found: float = first.get("logprob", math.nan)
+        return found
 
     def native(self, body: dict[str, Any]) -> dict[str, Any]:
         """One answer of ``/completion``, whole."""

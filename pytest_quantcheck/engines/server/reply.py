@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
-from typing import Literal
 
 from pytest_quantcheck.engines.answer import Run
 from pytest_quantcheck.engines.answer import Source
@@ -82,7 +81,7 @@ def chat_reply(heard: Heard, asked: Asked) -> Reply:
         family = THINK if family is PLAIN else family
     parts = split(content, family=family, opened=asked.opened and not thought, tools=asked.tools)
     calls = tuple(_call(call) for _, call in sorted(heard.calls.items())) or parts.tool_calls
-    finish: Literal["stop", "length"] = "length" if finish_of(heard) == "length" else "stop"
+    finish = finish_of(heard)
     return Reply(
         text=parts.text,
         thinking=thought + parts.thinking,
@@ -99,7 +98,7 @@ def chat_reply(heard: Heard, asked: Asked) -> Reply:
 def completion_reply(heard: Heard, asked: Asked) -> Reply:
     """A raw continuation: nothing is split off, and the budget is its normal end."""
     text = heard.text(Kind.CONTENT)
-    finish: Literal["stop", "length"] = "length" if finish_of(heard) == "length" else "stop"
+    finish = finish_of(heard)
     total, source = _total(heard, asked, finish), "reported"
     if total is None:
         total, source = asked.count(text)

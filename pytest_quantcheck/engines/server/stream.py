@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 from typing import Final
+from typing import Literal
 
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineRefused
@@ -19,7 +20,9 @@ from pytest_quantcheck.thinking import Kind
 
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 """Fields in which servers put the thought: llama-server and older vLLM, newer vLLM and Ollama's /v1, Ollama itself."""
-_FINISH: Final = {"length": "length", "max_tokens": "length", "limit": "length"}
+_BUDGET: Final = ("length", "max_tokens", "limit")
+_BROKEN: Final = ("abort", "error", "cancelled", "content_filter", "load", "unload")
+"""Ends of an answer that is none; Ollama's 'load' and 'unload' answer a request that asks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +132,9 @@ def hear_openai(
         heard.take_numbers(heard.timings, event.get("timings"))
         if some:
             progress()
-    heard.total_s = now()
-    heard.add(Kind.CONTENT, banner.rest, heard.total_s)
-    if not heard.finish:
-        raise EngineDied("the server's stream ended before the answer did")
-    return heard
+    total_s = now()
+    heard.add(Kind.CONTENT, banner.rest, total_s)
+    return _ended(heard, total_s)
 
 
 def _hear_calls(heard: Heard, deltas: object, when: float) -> bool:
@@ -178,15 +179,21 @@ def hear_ollama(
             heard.load_s = heard.timings.get("load_duration", 0) / 1e9
         if some:
             progress()
-    heard.total_s = now()
+    return _ended(heard, now())
+
+
+def _ended(heard: Heard, total_s: float) -> Heard:
+    heard.total_s = total_s
     if not heard.finish:
         raise EngineDied("the server's stream ended before the answer did")
+    if heard.finish in _BROKEN:
+        raise EngineDied(f"the server broke its answer off ({heard.finish})")
     return heard
 
 
-def finish_of(heard: Heard) -> str:
+def finish_of(heard: Heard) -> Literal["stop", "length"]:
     """'length' where the budget ended the answer, else 'stop'."""
-    return _FINISH.get(heard.finish, "stop")
+    return "length" if heard.finish in _BUDGET else "stop"
 
 
 class Banner:
