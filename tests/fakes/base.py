@@ -54,7 +54,7 @@ class Fault:
     """What goes wrong with a request; the request after ``times`` of them is answered."""
 
     kind: str
-    """'status', 'reset', 'cut', 'stall', 'garbage', 'array', 'error', 'ping', 'empty'."""
+    """'status', 'reset' and 'empty' (before the answer), 'cut', 'end', 'stall', 'ping', 'garbage', 'array', 'error'."""
     times: int = 1
     status: int = 500
     body: Any = None
@@ -99,14 +99,14 @@ class Fake:
         return [body for _, where, body in self.asked if where == path]
 
     @contextmanager
-    def running(self) -> Generator[str]:
+    def running(self, port: int = 0) -> Generator[str]:
         """The URL while it runs."""
         fake = self
 
         class Handler(_Handler):
             owner = fake
 
-        server = _Server(("127.0.0.1", 0), Handler)
+        server = _Server(("127.0.0.1", port), Handler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         self.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -7,6 +7,7 @@ import os
 import ssl
 import threading
 import time
+from collections.abc import Generator
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Client:
         """What a POST answers, whatever the status but those that say 'not now' for too long."""
         return self._whole("POST", path, body, patience, _ATTEMPTS)
 
-    def lines(self, path: str, body: dict[str, Any], patience: Patience) -> Iterator[str]:
+    def lines(self, path: str, body: dict[str, Any], patience: Patience) -> Generator[str]:
         """The lines of a streamed answer as they come.
 
         A request whose answer never began is sent again a few times: nothing was generated that could be lost. Once it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
@@ -95,7 +97,11 @@ class ServerEngine:
         """The server's dialect, found out once; EngineRefused when nobody answers, or nobody who is known."""
         with self._lock:
             if self._dialect is None:
-                self._dialect = recognise(self._client)
+                try:
+                    self._dialect = recognise(self._client)
+                except EngineError:
+                    self._client.close()
+                    raise
             return self._dialect
 
     def card(self) -> ModelCard:
@@ -216,13 +222,13 @@ class ServerEngine:
         body = dialect.budgeted(body, dialect.budget(generation, prompt, settings))
         patience = Patience(self._timeout)
         start = time.perf_counter()
-        lines = dialect.front.lines(path, body, patience)
-        try:
-            return dialect.hear(
-                events(lines),
-                lambda: time.perf_counter() - start,
-                patience.progress,
-                raw=path == dialect.completion_path,
-            )
-        except EngineRefused as error:
-            raise EngineRefused(one_line(dialect.front.blot(str(error)))) from None
+        with closing(dialect.front.lines(path, body, patience)) as lines:
+            try:
+                return dialect.hear(
+                    events(lines),
+                    lambda: time.perf_counter() - start,
+                    patience.progress,
+                    raw=path == dialect.completion_path,
+                )
+            except EngineError as error:  # in the server's own words, which may hold the key
+                raise type(error)(one_line(dialect.front.blot(str(error)))) from None
