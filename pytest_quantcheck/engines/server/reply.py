@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ _ESTIMATE_FACTOR: Final = 3
 """An estimate is not trusted with less: a thought is only seen where several times as many tokens were generated."""
 _CALL_MARKUP: Final = 32
 """Tokens of a tool call that the server leaves out: its markers, names of fields."""
+
+_WORD: Final = re.compile(r"\s*\S+|\s+")
 
 Count = Callable[[str], tuple[int, Source]]
 """Tokens of a text, and how that is known."""
@@ -88,7 +91,7 @@ def chat_reply(heard: Heard, asked: Asked) -> Reply:
         tool_calls=calls,
         raw="".join(piece.text for piece in heard.pieces),
         finish=finish,
-        status=_status(parts, bool(thought), calls, finish, loops=_run(heard, None).loops(asked.loop)),
+        status=_status(parts, bool(thought), calls, finish, loops=_loops(heard, asked.loop)),
         usage=_usage(heard, asked, parts, finish),
         timings=_timings(heard, parts),
         prompt=asked.prompt,
@@ -135,6 +138,18 @@ def _status(parts: Split, thought: bool, calls: Sequence[ToolCall], finish: str,
         return Status.OK if parts.closed else Status.UNCLOSED
     # nothing came after the thought: a server that splits it does not say whether it was closed
     return Status.UNCLOSED if thought or not parts.closed else Status.EMPTY
+
+
+def _loops(heard: Heard, rule: LoopRule | None) -> bool:
+    """Whether the answer ends in a repetition; by words where a piece holds more than one."""
+    run = _run(heard, None)
+    words = [_WORD.findall(piece.text) for piece in heard.pieces]
+    if all(len(found) <= 1 for found in words):
+        return run.loops(rule)
+    by_words = Run()
+    for word in _WORD.findall(run.raw):
+        by_words.add(word.encode("utf-8", "surrogateescape"), 0.0)
+    return by_words.loops(rule)
 
 
 def _run(heard: Heard, kind: Kind | None) -> Run:

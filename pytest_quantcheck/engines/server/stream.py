@@ -220,6 +220,8 @@ class Banner:
         if not isinstance(text, str) or self._over:
             return text if isinstance(text, str) else ""
         self._held += text
+        if not self._held:  # many a stream begins with an empty piece
+            return ""
         lines = self._held.split("\n")
         rule = lines[0].strip()
         is_rule = bool(rule) and not rule.strip(self._RULES)
