@@ -87,11 +87,12 @@ def planned(role: Role, settings: Settings, pins: Pins, card: ModelCard | None) 
     """What one side is going to run under, as far as the settings and the header say."""
     template = pins.template or (card.chat_template if card is not None else None)
     given = pins.template is not None and card is not None and pins.template != card.chat_template
+    served = card is not None and card.served  # how it was loaded is the server's own business
     return Conditions(
         context=pins.context,
-        kv_type=settings.kv_type_of(role),
-        gpu_layers="all" if settings.gpu_layers < 0 else str(settings.gpu_layers),
-        threads=settings.threads,
+        kv_type="" if served else settings.kv_type_of(role),
+        gpu_layers="" if served else "all" if settings.gpu_layers < 0 else str(settings.gpu_layers),
+        threads=None if served else settings.threads,
         sampling="greedy" if settings.samples == 1 else f"drawn, {settings.samples} times",
         seed=settings.seed,
         thinking=thinking_words(settings, pins),

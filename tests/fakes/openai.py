@@ -33,6 +33,7 @@ class OpenAi(Fake):
         super().__init__(script, **more)
         self.field = field
         self.usage = usage
+        self.says_it_is = ""
 
     def get(self, path: str) -> tuple[int, Any]:
         if path == "/v1/models":
@@ -63,7 +64,8 @@ class OpenAi(Fake):
             prompt = len(tokens_of(self.rendered(body)))
             usage = {"prompt_tokens": prompt, "completion_tokens": reported, "total_tokens": prompt + reported}
             events.append({"choices": [], "usage": usage} | self.timings(prompt, reported))
-        return sse({"id": "c", "object": "chat.completion.chunk", "model": self.model} | event for event in events)
+        name = self.says_it_is or self.model
+        return sse({"id": "c", "object": "chat.completion.chunk", "model": name} | event for event in events)
 
     def deltas(self, says: Says, body: Body) -> Iterator[Body]:
         """A delta a token."""

@@ -169,6 +169,19 @@ def test_llama_server_is_timed_by_its_own_clock(served: ServerEngine) -> None:
         served.bench(BenchRequest(9000, 16, 2))
 
 
+def test_llama_server_gives_the_vectors_of_llama_cpp_in_process(in_process: ProcessEngine) -> None:
+    pytest.importorskip("xllamacpp")
+    request = EmbeddingRequest(("A lamp stands on the desk.", "The moon", "What is 5 + 9?"))
+    with llama_server(MODEL, embedding=True, pooling_type=1) as url:
+        engine = ServerEngine(Address(url), SETTINGS)
+        heard, said = engine.embed(request), in_process.embed(request)
+        engine.close()
+
+    assert heard.labels == said.labels
+    for mine, theirs in zip(heard.vectors, said.vectors, strict=True):
+        assert sum(a * b for a, b in zip(mine, theirs, strict=True)) > 0.999
+
+
 def test_what_llama_server_cannot_do_is_refused_by_name(served: ServerEngine) -> None:
     with pytest.raises(EngineCannot, match="llama-server tells no log-probabilities of whole texts"):
         served.fidelity(FidelityRequest("x", "text"))
@@ -206,6 +219,8 @@ def test_llama_cpp_python_calls_tools_in_its_text(python_served: ServerEngine, i
 def test_what_llama_cpp_python_cannot_do_is_refused_by_name(python_served: ServerEngine) -> None:
     with pytest.raises(EngineCannot, match=r"llama_cpp.server takes the thinking switch when it starts"):
         python_served.chat(CHATS["thinking off"])
+    with pytest.raises(EngineCannot, match=r"llama_cpp.server gives no vectors of this model: .*embedding=True"):
+        python_served.embed(EmbeddingRequest(("a",)))
     with pytest.raises(EngineCannot, match=r"llama_cpp.server tells no times"):
         python_served.bench(BenchRequest())
     with pytest.raises(EngineDied, match="stream ended before the answer did"):  # it says why to nobody but its log

@@ -217,10 +217,17 @@ def test_llama_server_counts_its_tokens_and_ours_are_without_the_end() -> None:
 
 def test_a_budget_is_what_the_servers_context_has_room_for() -> None:
     for fake in (LlamaServer(script, context=30), Vllm(script, context=30)):
-        with speaking(fake) as pair:
+        with speaking(fake, context=None) as pair:
             assert pair.ask("long", max_tokens=1000).finish == "length"
             with pytest.raises(EngineRefused, match=r"the prompt has \d\d tokens, the server's context 30; start it"):
                 pair.ask("sum|" + " x" * 40)
+
+
+def test_more_context_than_the_server_has_is_refused() -> None:
+    words = r"a context of 9000 tokens is asked for, the server has 4096: start it with more, or lower --quant-ctx"
+    for fake in (LlamaServer(script), Vllm(script)):
+        with speaking(fake, context=9000) as pair, pytest.raises(EngineRefused, match=words):
+            pair.ask("sum")
 
 
 def test_a_server_that_still_loads_is_waited_for() -> None:

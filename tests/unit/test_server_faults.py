@@ -170,6 +170,19 @@ def test_a_server_that_starts_again_in_the_middle() -> None:
     made.close()
 
 
+def test_another_model_behind_the_same_address_is_noticed() -> None:
+    fake = OpenAi(script)
+    with engine(fake) as made:
+        assert made.chat(REQUEST).text == "you said hello"
+        fake.says_it_is = "other"
+        with pytest.raises(
+            EngineRefused, match=r"answers as 'other', before it was 'tiny': another model or build took"
+        ):
+            made.chat(REQUEST)
+        fake.says_it_is = ""
+        assert made.chat(REQUEST).text == "you said hello"
+
+
 def test_500_answers_at_once_are_neither_lost_nor_mixed_up() -> None:
     def ask(number: int) -> str:
         content = {"role": "user", "content": f"number {number}"}

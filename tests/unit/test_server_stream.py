@@ -36,7 +36,8 @@ def hear(*deltas: dict[str, Any], finish: str = "stop", **more: Any) -> Heard:
 
 
 def reply(heard: Heard, **asked: Any) -> Reply:
-    return chat_reply(heard, Asked(**{"count": estimated, "loop": DEFAULT_RULE} | asked))
+    known: dict[str, Any] = {"count": estimated, "loop": DEFAULT_RULE}
+    return chat_reply(heard, Asked(**known | asked))
 
 
 @given(st.data())

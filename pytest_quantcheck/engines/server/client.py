@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import threading
 import time
@@ -41,6 +42,7 @@ _BUSY: Final = (429, 502, 503, 504)
 _LONGEST_LINE: Final = 1 << 23
 _LONGEST_ANSWER: Final = 1 << 28
 _SHOWN: Final = 300
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
 
 def key_of(role: Role) -> str:
@@ -198,7 +200,7 @@ class Client:
             number += 1
 
     def _nobody(self, error: Exception) -> EngineRefused:
-        why = self.blot(one_line(str(error), _SHOWN)) or type(error).__name__
+        why = self.blot(one_line(_ERRNO.sub("", str(error)), _SHOWN)) or type(error).__name__
         return EngineRefused(f"{self.address}: no server answers there ({why})")
 
     def _url(self, path: str) -> str:

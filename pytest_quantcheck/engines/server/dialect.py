@@ -203,9 +203,8 @@ class Dialect:
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         answer = self.front.post("/v1/embeddings", {"model": self.model, "input": list(request.texts)})
-        if answer.status in (400, 404, 405, 501):
-            said = one_line(self.front.blot(str(self.front.refusal(answer))), 300)
-            raise EngineCannot(f"{self.name} gives no vectors of this model: {said}")
+        if answer.status in (400, 404, 405, 501) or (answer.status == 500 and "embedding=True" in answer.text):
+            raise EngineCannot(f"{self.name} gives no vectors of this model: {self.front.refusal(answer)}")
         data = self.expect(answer).get("data")
         rows = data if isinstance(data, list) else []
         vectors = [row.get("embedding") for row in rows if isinstance(row, dict)]

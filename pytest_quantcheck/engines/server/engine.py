@@ -76,6 +76,7 @@ class ServerEngine:
         self._dialect: Dialect | None = None
         self._card: ModelCard | None = None
         self._facts: Payload = {}
+        self._signature = ""
 
     @property
     def loads(self) -> int:
@@ -200,6 +201,12 @@ class ServerEngine:
                     "a server renders with its own chat template: --quant-pin-template cannot be kept; "
                     "start the server with that template"
                 )
+            has = facts.get("context")
+            if has is not None and settings.context is not None and settings.context > has:
+                raise EngineRefused(
+                    f"a context of {settings.context} tokens is asked for, the server has {has}: start it with more, "
+                    "or lower --quant-ctx"
+                )
             self._facts = facts
         return dialect
 
@@ -224,7 +231,7 @@ class ServerEngine:
         start = time.perf_counter()
         with closing(dialect.front.lines(path, body, patience)) as lines:
             try:
-                return dialect.hear(
+                heard = dialect.hear(
                     events(lines),
                     lambda: time.perf_counter() - start,
                     patience.progress,
@@ -232,3 +239,11 @@ class ServerEngine:
                 )
             except EngineError as error:  # in the server's own words, which may hold the key
                 raise type(error)(one_line(dialect.front.blot(str(error)))) from None
+        with self._lock:
+            first = self._signature = self._signature or heard.signature
+        if heard.signature != first:
+            raise EngineRefused(
+                f"{self.address.place} answers as {one_line(heard.signature, 120)!r}, before it was "
+                f"{one_line(first, 120)!r}: another model or build took its place while the run went on"
+            )
+        return heard

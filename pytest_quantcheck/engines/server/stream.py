@@ -55,6 +55,8 @@ class Heard:
     usage: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
+    signature: str = ""
+    """The model's name and the server's build, as every chunk of an answer says them; '' where none does."""
     load_s: float = 0.0
     """Seconds that the server took to load the model first; they are no part of the answer."""
 
@@ -128,6 +130,8 @@ def hear_openai(
         some |= _hear_calls(heard, delta.get("tool_calls"), when)
         if isinstance(choice.get("finish_reason"), str):
             heard.finish = choice["finish_reason"]
+        if isinstance(event.get("model"), str):
+            heard.signature = f"{event['model']} {event.get('system_fingerprint') or ''}".strip()
         heard.take_numbers(heard.usage, event.get("usage"))
         heard.take_numbers(heard.timings, event.get("timings"))
         if some:
