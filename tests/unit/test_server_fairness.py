@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from pytest_quantcheck.conditions import planned
 from pytest_quantcheck.contest import both_fit
 from pytest_quantcheck.fairness import differences
 from pytest_quantcheck.file_differences import file_differences
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
+from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.pins import pin
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
@@ -84,3 +87,11 @@ def test_a_served_model_takes_no_memory_here() -> None:
 
     assert not both_fit([(large, "f16")], 512, is_on_gpu=False, available=1 << 30)
     assert both_fit([(replace(large, served=True), "f16")], 512, is_on_gpu=False, available=1 << 30)
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [("ab", "ab", True), ("ab", "cd", False), ("", "", False)])
+def test_one_content_behind_two_addresses_is_known_by_its_fingerprint(old: str, new: str, same: bool) -> None:
+    ledger = Ledger(SETTINGS)
+    ledger.cards = {Role.BASELINE: served(fingerprint=old), Role.CANDIDATE: served(fingerprint=new)}
+
+    assert ledger.same_content() is same
