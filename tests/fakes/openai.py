@@ -105,11 +105,15 @@ class LlamaServer(OpenAi):
         self.context = context
         self.template = template
         self.loading = 0
+        self.busy = False
+        self.kept = 0
 
     def get(self, path: str) -> tuple[int, Any]:
         if self.loading > 0:
             self.loading -= 1
             return 503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
+        if path == "/slots":
+            return 200, [{"id": 0, "is_processing": self.busy}]
         if path == "/props":
             return 200, {
                 "default_generation_settings": {"n_ctx": self.context, "params": {"temperature": 0.8}},
@@ -128,6 +132,16 @@ class LlamaServer(OpenAi):
         return super().entry | {"aliases": ["tiny-alias"], "meta": meta}
 
     def post(self, path: str, body: Body) -> tuple[int, Any] | Iterator[str]:
+        if path == "/completion":
+            read, written = len(body["prompt"]) - self.kept, body["n_predict"]
+            self.kept = len(body["prompt"]) if body["cache_prompt"] and body["n_predict"] == 1 else 0
+            times = {
+                "prompt_n": read,
+                "prompt_ms": 10.0 * read,
+                "predicted_n": written,
+                "predicted_ms": 20.0 * (written - 1),
+            }
+            return 200, {"content": "", "timings": times}
         if path == "/apply-template":
             return 200, {"prompt": self.rendered(body)}
         if path == "/tokenize":

@@ -227,6 +227,7 @@ def test_what_llama_cpp_python_cannot_do_is_refused_by_name(python_served: Serve
         python_served.chat(asked("moon " * 5000))
 
 
+@pytest.mark.once
 def test_a_suite_over_http_has_the_verdicts_of_the_files(pytester: pytest.Pytester) -> None:
     """Both tiny models behind two servers, and in process: the same words for the same tests.
 

@@ -223,6 +223,23 @@ def test_a_budget_is_what_the_servers_context_has_room_for() -> None:
                 pair.ask("sum|" + " x" * 40)
 
 
+def test_llama_server_is_timed_by_what_it_says() -> None:
+    with speaking(LlamaServer(script)) as pair:
+        for depth in (0, 30):
+            bench = pair.engine.bench(BenchRequest(20, 11, 3, depth=depth))
+            # 10 ms a prompt token; the clock of writing begins with the first of 11 tokens: 20 ms for each after it
+            assert bench.prefill_tok_s == pytest.approx((100.0,) * 3)
+            assert bench.decode_tok_s == pytest.approx((50.0,) * 3)
+            assert bench.ttft_s == pytest.approx((0.2,) * 3)
+            assert (bench.depth, bench.prompt_tokens, bench.warmup, bench.settled) == (depth, 20, 2, True)
+        pair.fake.kept = 7  # it read another request's prompt
+        with pytest.raises(EngineRefused, match="read 13 tokens and wrote 11, not 20 and 11: does another request run"):
+            pair.engine.bench(BenchRequest(20, 11, 3))
+        pair.fake.busy = True
+        with pytest.raises(EngineRefused, match="answers another request meanwhile"):
+            pair.engine.bench(BenchRequest(20, 11, 3))
+
+
 def test_more_context_than_the_server_has_is_refused() -> None:
     words = r"a context of 9000 tokens is asked for, the server has 4096: start it with more, or lower --quant-ctx"
     for fake in (LlamaServer(script), Vllm(script)):

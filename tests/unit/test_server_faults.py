@@ -183,6 +183,17 @@ def test_another_model_behind_the_same_address_is_noticed() -> None:
         assert made.chat(REQUEST).text == "you said hello"
 
 
+def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_LARGEST", 1000)
+    monkeypatch.setattr(client, "_LONGEST_ANSWER", 200)
+    fake = OpenAi(script, model="m" * 2000)
+    with pytest.raises(EngineRefused, match=r"sends without end: \d+ bytes to a plain question"), engine(fake):
+        pass
+    with engine(OpenAi(script)) as made, pytest.raises(EngineRefused, match=r"without end: \d+ bytes in one answer"):
+        made.chat(REQUEST)
+
+
+@pytest.mark.once
 def test_500_answers_at_once_are_neither_lost_nor_mixed_up() -> None:
     def ask(number: int) -> str:
         content = {"role": "user", "content": f"number {number}"}

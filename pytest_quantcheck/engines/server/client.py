@@ -41,6 +41,7 @@ _BUSY: Final = (429, 502, 503, 504)
 """Statuses that say 'not now': nothing was answered, so the same request may be sent again."""
 _LONGEST_LINE: Final = 1 << 23
 _LONGEST_ANSWER: Final = 1 << 28
+_LARGEST: Final = 1 << 26
 _SHOWN: Final = 300
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
@@ -127,9 +128,8 @@ class Client:
                 with self._client().stream("POST", self._url(path), json=body) as response:
                     patience.progress()
                     if not response.is_success:
-                        response.read()
                         answer = _answer(response)
-                        if answer.status in _BUSY and attempt.again(_retry_after(response)):
+                        if answer.status in _BUSY and attempt.again(_retry_after(response, answer)):
                             continue
                         raise self.refusal(answer)
                     for line in _split(response.iter_bytes(), patience):
@@ -178,15 +178,16 @@ class Client:
         limits = httpx.Timeout(patience or self.timeout, connect=_CONNECT_S, pool=None)
         for attempt in self._attempts(attempts):
             try:
-                response = self._client().request(method, self._url(path), json=body, timeout=limits)
+                with self._client().stream(method, self._url(path), json=body, timeout=limits) as response:
+                    answer = _answer(response, limits.read)
             except httpx.ReadTimeout:
                 raise EngineHung(f"{self.address}{path} did not answer within {limits.read:g} s") from None
             except httpx.TransportError as error:
                 if not attempt.again():
                     raise self._nobody(error) from None
                 continue
-            if response.status_code not in _BUSY or not attempt.again(_retry_after(response)):
-                return _answer(response)
+            if answer.status not in _BUSY or not attempt.again(_retry_after(response, answer)):
+                return answer
         raise AssertionError("the last attempt returns or raises")
 
     def _attempts(self, most: int) -> Iterator[_Attempt]:
@@ -247,7 +248,7 @@ class _Attempt:
         return True
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: httpx.Response, answer: Answer) -> float | None:
     """Seconds that the server asks to wait (RFC 9110, 10.2.3); while it loads its model, half a second."""
     said = response.headers.get("retry-after", "")
     if said.isdigit():
@@ -256,15 +257,22 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         pass
-    return 0.5 if response.status_code == 503 and "oading" in response.text[:2000] else None
+    return 0.5 if answer.status == 503 and "oading" in answer.text[:2000] else None
 
 
-def _answer(response: httpx.Response) -> Answer:
+def _answer(response: httpx.Response, limit_s: float = _CONNECT_S) -> Answer:
+    """The whole of an answer that is no stream; EngineRefused for one without end."""
+    deadline = time.monotonic() + limit_s
+    data = bytearray()
+    for chunk in response.iter_bytes():
+        data += chunk
+        if len(data) > _LARGEST or time.monotonic() > deadline:
+            raise EngineRefused(f"the server sends without end: {len(data)} bytes to a plain question")
     try:
-        value = json.loads(response.content)
+        value = json.loads(bytes(data))
     except (ValueError, RecursionError):
         value = None
-    return Answer(response.status_code, value, response.text)
+    return Answer(response.status_code, value, data.decode("utf-8", "replace"))
 
 
 def words_of(answer: Answer) -> str:

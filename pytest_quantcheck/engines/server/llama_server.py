@@ -44,6 +44,8 @@ _NO_SWITCH = (
 )
 
 
+_WHOLE_S: Final = 600.0
+"""Seconds that an answer may take that is not streamed."""
 _FORCED: Final = 1000.0
 """Added to a token's logit: more than any model's logits are apart. The log-probability is told of the model's own
 logits, before anything is added (tools/server/server-context.cpp, populate_token_probs)."""
@@ -236,6 +238,9 @@ class LlamaServer(Dialect):
         """By the server's own clock."""
         from pytest_quantcheck.engines.server.stopwatch import bench
 
+        slots = self.wire.get("/slots").value
+        if isinstance(slots, list) and any(isinstance(one, dict) and one.get("is_processing") for one in slots):
+            raise EngineRefused(f"{self.name} answers another request meanwhile: its speed cannot be measured")
         return bench(self, self._context, request)
 
     def log_probabilities(self, ids: list[int], shared: int) -> list[float]:
@@ -263,4 +268,8 @@ class LlamaServer(Dialect):
 
     def native(self, body: dict[str, Any]) -> dict[str, Any]:
         """One answer of ``/completion``, whole."""
-        return self.expect(self.wire.post("/completion", body | {"stream": False}))
+        # nothing comes before all of it is there
+        patience = max(self.wire.timeout, _WHOLE_S)
+        return self.expect(
+            self.wire.post("/completion", body | {"stream": False, "model": self.wire_model}, patience=patience)
+        )
