@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_quantcheck.companions import Unknown
+from pytest_quantcheck.companions import fits_drafter
 from pytest_quantcheck.conditions import planned
 from pytest_quantcheck.contest import both_fit
 from pytest_quantcheck.fairness import differences
@@ -95,3 +97,7 @@ def test_one_content_behind_two_addresses_is_known_by_its_fingerprint(old: str, 
     ledger.cards = {Role.BASELINE: served(fingerprint=old), Role.CANDIDATE: served(fingerprint=new)}
 
     assert ledger.same_content() is same
+
+
+def test_whether_a_drafter_fits_a_served_model_nobody_knows() -> None:
+    assert isinstance(fits_drafter(replace(FILE, served=True), FILE), Unknown)
