@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_quantcheck import cli_cache
+from pytest_quantcheck import cli_doctor
 from pytest_quantcheck import cli_memory
 from pytest_quantcheck.card_text import card_rows
 from pytest_quantcheck.card_text import layout
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="quantcheck", description="What GGUF files are and what memory they take; no weights are loaded."
+        prog="quantcheck", description="What GGUF files are and what memory they take, and what a server can do."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     card = commands.add_parser(
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     card.set_defaults(run=_card)
     cli_memory.add_command(commands)
     cli_cache.add_command(commands)
+    cli_doctor.add_command(commands)
     return parser
 
 

@@ -120,6 +120,8 @@ def fits_drafter(card: ModelCard, drafter: ModelCard) -> str:
     common/speculative.cpp); drafters that read hidden states must be made for their width. Both files are read again
     where their vocabularies differ a little; GgufError when that fails. `Unknown` when a file does not tell its width.
     """
+    if card.served:  # its vocabulary is at hand for nobody
+        return Unknown(f"{card.file_name} is behind a server, so nobody knows before loading whether they fit.")
     key = _TARGET_WIDTHS.get(drafter.architecture)
     if key is not None:
         return _fits_width(card, drafter, drafter.metadata.get(key))

@@ -53,8 +53,12 @@ class Conditions(Record):
     """The adapter over the weights; empty without one."""
 
     def with_facts(self, facts: Mapping[str, Any]) -> Conditions:
-        """These conditions as the engine reports them; facts of other names or types are left aside."""
+        """These conditions as the engine reports them; facts of other names or types are left aside.
+
+        A context or threads of None are not known: what was planned is none of the engine's.
+        """
         told = {name: facts[name] for name, kind in _FACTS.items() if isinstance(facts.get(name), kind)}
+        told |= {name: None for name in ("context", "threads") if name in facts and facts[name] is None}
         if told.get("template", self.template) != self.template:
             told["template_of"] = "another"
         return replace(self, **told)
@@ -83,11 +87,12 @@ def planned(role: Role, settings: Settings, pins: Pins, card: ModelCard | None) 
     """What one side is going to run under, as far as the settings and the header say."""
     template = pins.template or (card.chat_template if card is not None else None)
     given = pins.template is not None and card is not None and pins.template != card.chat_template
+    served = card is not None and card.served  # how it was loaded is the server's own business
     return Conditions(
         context=pins.context,
-        kv_type=settings.kv_type_of(role),
-        gpu_layers="all" if settings.gpu_layers < 0 else str(settings.gpu_layers),
-        threads=settings.threads,
+        kv_type="" if served else settings.kv_type_of(role),
+        gpu_layers="" if served else "all" if settings.gpu_layers < 0 else str(settings.gpu_layers),
+        threads=None if served else settings.threads,
         sampling="greedy" if settings.samples == 1 else f"drawn, {settings.samples} times",
         seed=settings.seed,
         thinking=thinking_words(settings, pins),

@@ -53,4 +53,8 @@ def both_fit(
     if is_on_gpu or available is None:
         return False
     # what holds no weights here (a server, a double) takes no memory here
-    return fits_together([(card, context, kv_type) for card, kv_type in sides if card.tensor_bytes], available)
+    return fits_together([(card, context, kv_type) for card, kv_type in sides if _is_here(card)], available)
+
+
+def _is_here(card: ModelCard) -> bool:
+    return card.tensor_bytes > 0 and not card.served

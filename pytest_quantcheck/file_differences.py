@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from typing import Final
 
 from pytest_quantcheck import token_differences as tokens
@@ -27,6 +29,16 @@ _SIZE_TOLERANCE: Final = 1e-3
 _READ_ALIKE: Final = "; both sides read the same tokens in this run"
 _OF_PROMPTS: Final = ("tokenizer", "token types")
 # beside '{architecture}.': keys that say nothing of the shapes, or have a row of their own
+_UNKNOWN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("architecture", "tokenizer", "pre", "vocabulary_digest", "token_types_digest", "bos", "eos"), ""),
+    **dict.fromkeys(("tensor_table_digest", "embedding_type", "output_type"), ""),
+    **dict.fromkeys(("block_count", "embedding_length", "vocabulary", "chat_template", "sliding_window"), None),
+    **dict.fromkeys(("add_bos", "add_space_prefix"), None),
+    **{name: {} for name in ("tensor_types", "sampling", "rope", "quantizer", "imatrix")},
+    **dict.fromkeys(("special_tokens", "end_of_generation"), ()),
+    "parameters": 0,
+}
+"""Fields of a card that are compared, with what they hold where nobody tells."""
 _OWN_ROWS: Final = (".rope.", ".context_length", ".vocab_size", "sliding_window")
 
 
@@ -46,6 +58,7 @@ def file_differences(
     :param sampled: answers are drawn with the model's own sampling.
     :param renderings: what the two templates make of the same conversations, if known.
     """
+    baseline, candidate = as_told(baseline, candidate)
     alike = prompts_alike is True
     found = []
     for row, compare in _SENTENCES.items():
@@ -57,6 +70,28 @@ def file_differences(
     if text := _sampling(baseline, candidate, sampled=sampled):
         found.append(difference("sampling defaults", text, informs=not sampled))
     return found
+
+
+def as_told(old: ModelCard, new: ModelCard) -> tuple[ModelCard, ModelCard]:
+    """Both cards without what only one of them can tell: a server keeps silent of much."""
+    if not old.served and not new.served:
+        return old, new
+    silent = {
+        name: nothing
+        for name, nothing in _UNKNOWN.items()
+        if any(card.served and getattr(card, name) == nothing for card in (old, new))
+    }
+    unknown: dict[str, Any] = silent | {"context_length": None}  # a server's is that of its run
+    both_tell = set.intersection(*(set(card.metadata) for card in (old, new) if card.served))
+    # a server may tell its template without the last newline, which Jinja drops anyway
+    old, new = (
+        replace(card, chat_template=card.chat_template.removesuffix("\n")) if card.chat_template else card
+        for card in (old, new)
+    )
+    return (
+        replace(old, **unknown, metadata={key: of for key, of in old.metadata.items() if key in both_tell}),
+        replace(new, **unknown, metadata={key: of for key, of in new.metadata.items() if key in both_tell}),
+    )
 
 
 def _keys(card: ModelCard, *prefixes: str) -> dict[str, Scalar]:

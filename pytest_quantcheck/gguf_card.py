@@ -102,6 +102,8 @@ class ModelCard(Record):
     """Tells contents apart without reading all bytes: ``gguf_parts.fingerprint`` says what it is and what it is not."""
     parts: int = 1
     """Files that the model consists of."""
+    served: bool = False
+    """A server speaks for the file: what the card does not say is unknown, and the context is the server's."""
 
     def kv_bytes_per_token(self, context: int, bytes_per_value: float = 2.0) -> float:
         """Bytes of keys and values that one decoded token reads when ``context`` tokens stand before it."""
@@ -133,8 +135,8 @@ class ModelCard(Record):
 
     @property
     def file_name(self) -> str:
-        """The last part of the path."""
-        return Path(self.path).name
+        """The last part of the path; of a served model its name and place."""
+        return self.name if self.served else Path(self.path).name
 
 
 def read_card(path: str | Path) -> ModelCard:

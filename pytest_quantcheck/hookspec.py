@@ -23,7 +23,8 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
     :param role: baseline, candidate or reference.
     :param source: the value of ``--quant-baseline``, ``--quant-model``, ``--quant-reference`` or
         ``--quant-baseline-reference``.
-    :return: an engine, or None to let the next implementation decide; the last one runs llama.cpp on a GGUF file.
+    :return: an engine, or None to let the next implementation decide; the last one asks a server at its
+        address, or runs llama.cpp on a GGUF file.
     """
 
 

@@ -173,7 +173,8 @@ class Ledger:
         """
         if self._same_content is None:
             paths = [Path(card.path) for card in self.cards.values()]
-            if self.recording is not None:  # only its fingerprint is at hand
+            served = any(card.served for card in self.cards.values())
+            if self.recording is not None or served:  # only fingerprints are at hand
                 marks = {card.fingerprint for card in self.cards.values()}
                 self._same_content = not self.sabotaged and len(paths) == 2 and len(marks) == 1 and marks != {""}
             else:

@@ -70,9 +70,10 @@ def pin(settings: Settings, cards: Mapping[Role, ModelCard], *, thinking_default
     if context is None and trained:
         context = min(DEFAULT_CONTEXT, *trained.values())
         smaller = min(trained, key=lambda role: trained[role])
-        limit, limit_by = trained[smaller], f"the {smaller} was trained for"
+        has = f"the {smaller}'s server has" if cards[smaller].served else f"the {smaller} was trained for"
+        limit, limit_by = trained[smaller], has
         if len({min(DEFAULT_CONTEXT, length) for length in trained.values()}) > 1:
-            why["context"] = f"all that the {smaller} was trained for"
+            why["context"] = f"all that {has}"
     template = None
     if settings.pin_template == "baseline" and Role.BASELINE in cards:
         template = cards[Role.BASELINE].chat_template

@@ -101,11 +101,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> Any:
-    """The default engine: llama.cpp in a process of its own."""
+    """The default engine: a server's for an address, else llama.cpp in a process of its own."""
     from pytest_quantcheck.engines.cached import CachedEngine
     from pytest_quantcheck.engines.process import ProcessEngine
+    from pytest_quantcheck.engines.server.address import parse_address
 
     run, timeout = config.stash[run_key], config.stash[settings_key].timeout
+    address = parse_address(source)
+    if address is not None:
+        from pytest_quantcheck.engines.server.client import key_of
+        from pytest_quantcheck.engines.server.engine import ServerEngine
+
+        return ServerEngine(address, lambda: run.load_settings(role), timeout=timeout, key=key_of(role))
     path, state = Path(source).expanduser().absolute(), run.file_states.get(source)
     tell = run.tell(role)
     engine = ProcessEngine(path, lambda: run.load_settings(role), timeout=timeout, state=state, tell=tell)

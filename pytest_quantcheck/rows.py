@@ -145,6 +145,13 @@ FILE_ROWS: Final = (
         "`--quant-reference` and `--quant-baseline-reference`",
         "Each side's KL divergence is from its own unquantized weights: what rounding cost each, not which is better.",
     ),
+    Row(
+        "not told",
+        "informs",
+        (),
+        "what a server keeps to itself",
+        "What only one side tells is not compared, so a difference in it would not be seen.",
+    ),
     Row("same content", "informs", (), "all bytes of both files", "An A/A run: every difference is chance."),
     Row(
         "projector",

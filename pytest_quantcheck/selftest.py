@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from pytest_quantcheck.engines.server.address import parse_address
 from pytest_quantcheck.sabotage import CHANGED
 from pytest_quantcheck.sabotage import KINDS
 from pytest_quantcheck.settings import PAIRED_PATHS
@@ -67,16 +68,19 @@ def run(config: pytest.Config, settings: Settings) -> int:
     file = settings.baseline or settings.model
     if file is None:
         raise pytest.UsageError("--quant-selftest needs a model: --quant-model=FILE.gguf or --quant-baseline=FILE.gguf")
-    print(
-        f"quantcheck self-test: {Path(file).name} against itself, spoilt in {len(KINDS)} ways; each takes a run or two"
-    )
+    address = parse_address(file)
+    name = Path(file).name if address is None else address
+    print(f"quantcheck self-test: {name} against itself, spoilt in {len(KINDS)} ways; each takes a run or two")
     findings = []
     try:
         with tempfile.TemporaryDirectory(prefix="quantcheck-selftest-") as folder:
             for kind in KINDS:
                 print(f"  {kind:10}", end="", flush=True)
                 start = time.monotonic()
-                finding = _one(config, settings, file, kind, Path(folder))
+                if kind == "noise" and address is not None:
+                    finding = Finding(kind, "not possible", "a server's logits cannot be damaged")
+                else:
+                    finding = _one(config, settings, file, kind, Path(folder))
                 findings.append(finding)
                 print(f"{finding.state} ({time.monotonic() - start:.0f} s)", flush=True)
                 print("\n".join(_indented(finding.said)), flush=True)

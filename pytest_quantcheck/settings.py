@@ -14,6 +14,8 @@ from typing import Literal
 import pytest
 
 from pytest_quantcheck.engines.base import KV_TYPES
+from pytest_quantcheck.engines.server.address import AddressError
+from pytest_quantcheck.engines.server.address import parse_address
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import DEFAULT_RULE
 from pytest_quantcheck.repetition import LoopRule
@@ -30,6 +32,7 @@ NO_SNAPSHOTS = NO_CACHE
 SNAPSHOTS = "quant_snapshots"
 """The folder of the snapshots, in pytest's rootdir."""
 _TRUE_FALSE = "'true' or 'false'"
+_MODEL = "a GGUF file or the address of a server"
 _FILES = "a GGUF file, or two of them: 'BASELINE,CANDIDATE'"
 
 
@@ -194,6 +197,21 @@ def _text(text: str) -> str:
     return text
 
 
+def _model(text: str) -> str:
+    parse_address(text)
+    return _text(text)
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and parse_address(value) is not None
+
+
+def _reference(text: str) -> str:
+    if parse_address(text) is not None:
+        raise AddressError(f"a reference is a file: no server tells the log-probabilities of whole texts ({text!r})")
+    return _text(text)
+
+
 def _below(limit: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = float(text)
@@ -279,22 +297,29 @@ class Option:
         """The parsed value; UsageError names the place, what stands there and what is accepted."""
         try:
             return self.parse(text)
+        except AddressError as error:
+            raise pytest.UsageError(f"{where}: {error}") from None
         except ValueError:
             raise pytest.UsageError(f"{where}: {text!r} is not {self.accepts}") from None
 
 
 # one row an option; the name is the Settings field, --quant-NAME the option and quant_NAME the ini key
 OPTIONS: dict[str, Option] = {
-    "model": Option(_text, "a GGUF file", "FILE", "GGUF file under test (the candidate)"),
-    "baseline": Option(_text, "a GGUF file", "FILE", "GGUF file that ships today; only what the candidate lost fails"),
+    "model": Option(_model, _MODEL, "FILE", "GGUF file, or server (http://host:port#name), under test (the candidate)"),
+    "baseline": Option(
+        _model,
+        _MODEL,
+        "FILE",
+        "GGUF file or server that ships today; only what the candidate lost fails",
+    ),
     "reference": Option(
-        _text,
+        _reference,
         "a GGUF file, a store or a folder of stores",
         "FILE",
         "The unquantized GGUF (or a store of its log-probabilities, or a folder of them) for quant.fidelity",
     ),
     "baseline_reference": Option(
-        _text,
+        _reference,
         "a GGUF file, a store or a folder of stores",
         "FILE",
         "The baseline's own reference, where the candidate was trained further (QAT)",
@@ -445,7 +470,8 @@ def given(config: pytest.Config, *names: str) -> dict[str, Any]:
             values[name] = option.value(said, option_name(name))
         elif ini:
             values[name] = option.value(str(ini), f"ini key quant_{name}")
-            if name in _PATHS and values[name] != NO_CACHE and config.inipath is not None:
+            is_path = name in _PATHS and values[name] != NO_CACHE and not _is_address(values[name])
+            if is_path and config.inipath is not None:
                 values[name] = type(values[name])(os.path.join(config.inipath.parent, values[name]))
         if name in PAIRED_PATHS and name in values:
             from_ini = said is None

@@ -23,7 +23,7 @@ def the_one_line(result: pytest.RunResult) -> str:
 
 WRONG_OPTIONS: list[tuple[list[str], str]] = [
     (["--quant-baseline=a.gguf"], "--quant-baseline needs --quant-model*"),
-    (["--quant-model="], "--quant-model: '' is not a GGUF file"),
+    (["--quant-model="], "--quant-model: '' is not a GGUF file or the address of a server"),
     (["--quant-model=a.gguf", "--quant-ctx=many"], "--quant-ctx: 'many' is not a whole number of tokens"),
     (["--quant-model=a.gguf", "--quant-ctx=0"], "--quant-ctx: '0' is not a whole number of tokens"),
     (["--quant-model=a.gguf", "--quant-max-tokens=-5"], "--quant-max-tokens: '-5' is not *"),

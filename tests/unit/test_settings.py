@@ -50,6 +50,7 @@ def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 GOOD = [
     ("model", "a.gguf", "a.gguf"),
     ("baseline", " a b.gguf", " a b.gguf"),
+    ("model", "ollama:gemma4:12b-qat", "ollama:gemma4:12b-qat"),
     ("ctx", "1", 1),
     ("ctx", "32768", 32768),
     ("max_tokens", "1", 1),
@@ -230,6 +231,24 @@ def test_paths_of_an_ini_file_start_at_the_file_and_those_of_the_command_line_do
     made = settings(ini=ini, inipath=tmp_path / "pytest.ini", model="new.gguf", report="r.json")
     assert (made.model, made.report) == ("new.gguf", Path("r.json"))
     assert settings(ini=ini).model == "m/new.gguf"
+
+
+def test_an_address_is_no_path(tmp_path: Path) -> None:
+    ini = {"model": "http://localhost:8080#a/b", "baseline": "old.gguf"}
+
+    found = settings(ini=ini, inipath=tmp_path / "pytest.ini")
+
+    assert found.model == ini["model"]
+    assert found.baseline == str(tmp_path / "old.gguf")
+
+
+def test_what_is_no_address_says_so_where_it_stands() -> None:
+    with pytest.raises(pytest.UsageError, match=r"^--quant-model: 'ollama:' names no model: ollama:NAME$"):
+        settings(model="ollama:")
+    with pytest.raises(pytest.UsageError, match=r"^--quant-baseline: an address of a server holds no user, password"):
+        settings(model="a.gguf", baseline="http://me:canary@host#m")
+    with pytest.raises(pytest.UsageError, match=r"^--quant-reference: a reference is a file: no server tells"):
+        settings(model="a.gguf", reference="vllm:m")
 
 
 def test_roles_and_their_files() -> None:

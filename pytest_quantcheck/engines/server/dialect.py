@@ -1,0 +1,276 @@
+"""What every OpenAI-compatible server takes and tells; the base of those that take and tell more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
+from typing import ClassVar
+
+from pytest_quantcheck.choices import Choice
+from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.embeddings import label
+from pytest_quantcheck.embeddings import pack
+from pytest_quantcheck.engines.answer import Source
+from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import ChatRequest
+from pytest_quantcheck.engines.base import ChoiceRequest
+from pytest_quantcheck.engines.base import CompletionRequest
+from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineError
+from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.engines.server.client import Answer
+from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.reply import estimated
+from pytest_quantcheck.engines.server.stream import Heard
+from pytest_quantcheck.engines.server.stream import hear_openai
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.records import Bench
+from pytest_quantcheck.records import Payload
+from pytest_quantcheck.text import one_line
+from pytest_quantcheck.thinking import Family
+from pytest_quantcheck.thinking import recognise
+
+THINKING_TOKENS, PLAIN_TOKENS = 8192, 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the server makes of a conversation, as far as it shows that: the text, and the ids of its tokens."""
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+
+
+class Dialect:
+    """A server of which nothing is known but OpenAI's protocol.
+
+    :param front: where answers are asked for.
+    :param wire: where the server tells about itself; another one behind a proxy.
+    :param model: the name that the server knows the model by.
+    """
+
+    name: ClassVar[str] = "an OpenAI-compatible server"
+    counts_end: ClassVar[bool] = True
+    """Whether the reported tokens include the one that ends an answer."""
+    chat_path: ClassVar[str] = "/v1/chat/completions"
+    completion_path: ClassVar[str] = "/v1/completions"
+
+    def __init__(self, front: Client, wire: Client, model: str) -> None:
+        self.front = front
+        self.wire = wire
+        self.model = model
+        self.wire_model = model
+        """Its name on the wire."""
+        self.through = ""
+        """The proxy in front, if any."""
+        self._unload_path = ""
+
+    def go_through(self, proxy: str, model: str, unload_path: str) -> None:
+        """Ask for answers at a proxy, which knows the model by its own name."""
+        self.through, self.model, self._unload_path = proxy, model, unload_path
+
+    # --- what it tells of itself ----------------------------------------------------------------------------------
+
+    def card(self) -> ModelCard:
+        """What the server reveals; everything else is unknown."""
+        return self._card()
+
+    def _card(self, **told: Any) -> ModelCard:
+        name = one_line(self.model.replace("\\", "/").rpartition("/")[2] or self.name, 120)
+        where = self.front.address
+        return served_card(f"{where.url}#{self.model}", f"{name} ({where.place})", **told)
+
+    def facts(self, settings: LoadSettings) -> Payload:
+        """What of the conditions is known; None and '' overrule what was planned, for nobody knows it."""
+        del settings
+        unknown = {"context": None, "kv_type": "", "gpu_layers": "", "threads": None}
+        return unknown | {"build": f"{self.name}{f' behind {self.through}' if self.through else ''}"}
+
+    @property
+    def family(self) -> Family | None:
+        """How the model marks thoughts and calls; None where the server does not show its template."""
+        return None
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def chat_body(self, request: ChatRequest, settings: LoadSettings) -> dict[str, Any]:
+        """The body of a chat request, its token budget aside."""
+        body = {"model": self.model, "messages": openai_messages(request.messages)}
+        if request.tools:
+            body["tools"] = list(request.tools)
+        how = request.generation
+        return body | self._sampling(plain(how)) | self._shape(how) | self._switch(request)
+
+    def completion_body(self, request: CompletionRequest, settings: LoadSettings) -> dict[str, Any]:
+        """The body of a raw completion, its token budget aside."""
+        body = {"model": self.model, "prompt": request.prompt}
+        return body | self._sampling(plain(request.generation)) | self._shape(request.generation)
+
+    def budgeted(self, body: dict[str, Any], budget: int) -> dict[str, Any]:
+        """The same with a token budget, as a stream."""
+        return body | {"max_tokens": budget, "stream": True, "stream_options": {"include_usage": True}}
+
+    def budget(self, generation: Generation, prompt: Prompt, settings: LoadSettings) -> int:
+        """Tokens that the answer may have."""
+        del prompt, settings
+        thinks = self.family is not None and self.family.thinks
+        return generation.max_tokens or (THINKING_TOKENS if thinks else PLAIN_TOKENS)
+
+    def in_context(self, wanted: int, prompt: Prompt, context: int | None, cure: str) -> int:
+        """A budget that fits behind the prompt; EngineRefused where nothing does."""
+        if context is None or prompt.ids is None:
+            return wanted
+        room = context - len(prompt.ids)
+        if room < 1:
+            raise EngineRefused(f"the prompt has {len(prompt.ids)} tokens, the server's context {context}; {cure}")
+        return min(room, wanted)
+
+    def _sampling(self, generation: Generation) -> dict[str, Any]:
+        return {"temperature": generation.temperature, "top_p": generation.top_p, "seed": generation.seed}
+
+    def _shape(self, generation: Generation) -> dict[str, Any]:
+        if generation.grammar is not None:
+            raise EngineCannot(f"{self.name} takes no grammar")
+        if generation.json_schema is None:
+            return {}
+        schema = {"name": "answer", "schema": generation.json_schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+    def _switch(self, request: ChatRequest) -> dict[str, Any]:
+        """The thinking switch and budget."""
+        if request.generation.thinking is not None:
+            raise EngineCannot(f"{self.name} has no thinking switch that is known")
+        return self._no_budget(request)
+
+    def _no_budget(self, request: ChatRequest) -> dict[str, Any]:
+        if request.generation.thinking_budget is not None:
+            raise EngineRefused(
+                f"{self.name} takes no thinking budget that could be kept (--quant-thinking=budget:N); "
+                "--quant-max-tokens bounds the whole answer"
+            )
+        return {}
+
+    def read_prompt(self, body: dict[str, Any], request: ChatRequest | CompletionRequest) -> Prompt:
+        """What the model is going to read, where the server shows it."""
+        del body, request
+        return Prompt()
+
+    def hear(
+        self, found: Iterable[dict[str, Any]], now: Callable[[], float], progress: Callable[[], None], *, raw: bool
+    ) -> Heard:
+        """The streamed answer."""
+        return hear_openai(found, now, progress, raw=raw)
+
+    def was_cut(self, heard: Heard, settings: LoadSettings) -> bool:
+        """Whether the model did not see the whole prompt."""
+        del heard, settings
+        return False
+
+    # --- the rest -------------------------------------------------------------------------------------------------
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids; ``special`` adds those that stand around every text."""
+        del text, special
+        raise EngineCannot(f"{self.name} tells no token ids")
+
+    def count(self, text: str) -> tuple[int, Source]:
+        """How many tokens a text has, and how that is known."""
+        try:
+            return len(self.tokenize(text)), "re-tokenised"
+        except EngineCannot:
+            return estimated(text)
+
+    def choose(self, request: ChoiceRequest) -> Choice:
+        """The log-likelihood of every choice."""
+        del request
+        raise EngineCannot(f"{self.name} tells no log-probabilities of given texts")
+
+    def bench(self, request: BenchRequest) -> Bench:
+        """Prefill and decode speed by the server's own clock."""
+        del request
+        raise EngineCannot(f"{self.name} tells no times of its own")
+
+    def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """One vector for each text."""
+        answer = self.front.post("/v1/embeddings", {"model": self.model, "input": list(request.texts)})
+        if answer.status in (400, 404, 405, 501) or (answer.status == 500 and "embedding=True" in answer.text):
+            raise EngineCannot(f"{self.name} gives no vectors of this model: {self.front.refusal(answer)}")
+        data = self.expect(answer).get("data")
+        rows = data if isinstance(data, list) else []
+        vectors = [row.get("embedding") for row in rows if isinstance(row, dict)]
+        return self._embeddings(request, vectors)
+
+    def _embeddings(self, request: EmbeddingRequest, vectors: Sequence[Any]) -> Embeddings:
+        if request.noise > 0:
+            raise EngineCannot("the vectors of a server cannot be damaged")
+        fit = all(isinstance(one, list) and one and all(type(x) in (int, float) for x in one) for one in vectors)
+        if len(vectors) != len(request.texts) or not fit or len(set(map(len, vectors))) != 1:
+            raise EngineRefused(f"{self.name} gave no vector of one length for each of {len(request.texts)} texts")
+        try:
+            packed = tuple(map(pack, vectors))
+        except ValueError as error:
+            raise EngineRefused(f"the model computes no usable vector: {error}; its weights are damaged") from None
+        return Embeddings(tuple(map(label, request.texts)), packed, pooling="the server's")
+
+    def unload(self) -> None:
+        """Let the model go, where the server holds several; the next request loads it again."""
+        if self._unload_path:
+            with suppress(EngineError):  # an older proxy can only unload all models, which may be others'
+                self.front.post(self._unload_path, {})
+
+    def expect(self, answer: Answer) -> dict[str, Any]:
+        """The fields of a success; EngineRefused otherwise."""
+        if not answer.ok:
+            raise self.front.refusal(answer)
+        return answer.fields
+
+
+def plain(generation: Generation) -> Generation:
+    """The same, with nothing that bends the choice where it is greedy: servers penalise then too."""
+    if generation.temperature > 0:
+        return generation
+    return replace(generation, top_k=0, top_p=1.0, min_p=0.0, penalty_repeat=1.0, xtc_probability=0.0)
+
+
+def served_card(path: str, name: str, **told: Any) -> ModelCard:
+    """A card of which nothing is known but what is told."""
+    empty: dict[str, Any] = {
+        **dict.fromkeys(("file_bytes", "tensor_bytes", "parameters"), 0),
+        **dict.fromkeys(("context_length", "block_count", "embedding_length", "vocabulary", "chat_template"), None),
+        "architecture": "",
+        "tensor_types": {},
+        "metadata": {},
+    }
+    return ModelCard(path=path, name=name, served=True, **(empty | told))
+
+
+def family_of(template: str | None) -> Family | None:
+    """The family of a template; None where there is no template to be seen."""
+    return recognise(template) if template else None
+
+
+def openai_messages(messages: Sequence[Message]) -> list[Message]:
+    """The messages with the arguments of earlier calls as the JSON text that OpenAI's protocol wants."""
+    return [_with_text_arguments(message) for message in messages]
+
+
+def _with_text_arguments(message: Message) -> Message:
+    if not message.get("tool_calls"):
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        arguments = function.get("arguments")
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        calls.append({**call, "function": {**function, "arguments": text}})
+    return {**message, "tool_calls": calls}

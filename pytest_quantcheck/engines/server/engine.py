@@ -1,0 +1,249 @@
+"""One model behind a server as an engine: asks in the server's dialect and keeps what it tells of itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from pytest_quantcheck.choices import Choice
+from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.engines.base import BenchRequest
+from pytest_quantcheck.engines.base import ChatRequest
+from pytest_quantcheck.engines.base import ChoiceRequest
+from pytest_quantcheck.engines.base import CompletionRequest
+from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineError
+from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
+from pytest_quantcheck.engines.base import Generation
+from pytest_quantcheck.engines.base import LoadSettings
+from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.engines.server.address import Address
+from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.client import Patience
+from pytest_quantcheck.engines.server.dialect import Dialect
+from pytest_quantcheck.engines.server.dialect import Prompt
+from pytest_quantcheck.engines.server.dialects import recognise
+from pytest_quantcheck.engines.server.reply import Asked
+from pytest_quantcheck.engines.server.reply import chat_reply
+from pytest_quantcheck.engines.server.reply import completion_reply
+from pytest_quantcheck.engines.server.stream import Heard
+from pytest_quantcheck.engines.server.stream import events
+from pytest_quantcheck.fidelity import Fidelity
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.images import said
+from pytest_quantcheck.memory import Memory
+from pytest_quantcheck.records import Bench
+from pytest_quantcheck.records import Payload
+from pytest_quantcheck.records import Reply
+from pytest_quantcheck.records import Status
+from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import one_line
+from pytest_quantcheck.thinking import THINK
+from pytest_quantcheck.thinking import opens_thought
+
+
+class ServerEngine:
+    """A model behind an HTTP server. Answers are always streamed: a silence of ``timeout`` seconds ends them.
+
+    Requests from several threads do not wait for each other.
+
+    :param address: where the server is, and the name of the model.
+    :param settings: how a file would be loaded, or a function that says so; a server takes the context from it where
+        that is asked for with each request.
+    :param timeout: seconds without any new token.
+    :param key: the server's key, '' for none.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        settings: LoadSettings | Callable[[], LoadSettings],
+        *,
+        timeout: float = 120.0,
+        key: str = "",
+    ) -> None:
+        self.address = address
+        self._settings = settings
+        self._client = Client(address, timeout=timeout, key=key)
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._dialect: Dialect | None = None
+        self._card: ModelCard | None = None
+        self._facts: Payload = {}
+        self._signature = ""
+
+    @property
+    def loads(self) -> int:
+        """How often the server was asked to have the model ready; when it loads is its own business."""
+        return int(bool(self._facts))
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Unknown: it is the server's."""
+        return None
+
+    @property
+    def facts(self) -> Payload:
+        """Under which conditions the model runs, as far as the server tells; empty before the first request."""
+        return self._facts
+
+    @property
+    def dialect(self) -> Dialect:
+        """The server's dialect, found out once; EngineRefused when nobody answers, or nobody who is known."""
+        with self._lock:
+            if self._dialect is None:
+                try:
+                    self._dialect = recognise(self._client)
+                except EngineError:
+                    self._client.close()
+                    raise
+            return self._dialect
+
+    def card(self) -> ModelCard:
+        """What the server tells of the model; what it does not is unknown."""
+        if self._card is None:
+            self._card = self.dialect.card()
+        return self._card
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``, as the server has them."""
+        return self._ready().tokenize(text)
+
+    def chat(self, request: ChatRequest) -> Reply:
+        """One assistant turn."""
+        settings = self._load_settings()
+        dialect = self._ready(settings)
+        self._check(request.generation, settings)
+        body = dialect.chat_body(request, settings)
+        prompt = dialect.read_prompt(body, request)
+        heard = self._hear(dialect, dialect.chat_path, body, request.generation, prompt, settings)
+        family = dialect.family
+        reply = chat_reply(
+            heard,
+            Asked(
+                count=dialect.count,
+                prompt_tokens=None if prompt.ids is None else len(prompt.ids),
+                said="\n".join(map(said, request.messages)),
+                prompt="" if prompt.ids is None else digest(list(prompt.ids)),
+                family=family,
+                opened=opens_thought(prompt.text, family or THINK),
+                tools=request.tools,
+                loop=request.generation.loop,
+                counts_end=dialect.counts_end,
+            ),
+        )
+        return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply
+
+    def complete(self, request: CompletionRequest) -> Reply:
+        """A raw continuation."""
+        settings = self._load_settings()
+        dialect = self._ready(settings)
+        self._check(request.generation, settings)
+        body = dialect.completion_body(request, settings)
+        prompt = dialect.read_prompt(body, request)
+        heard = self._hear(dialect, dialect.completion_path, body, request.generation, prompt, settings)
+        known = prompt.ids is not None
+        return completion_reply(
+            heard,
+            Asked(
+                count=dialect.count,
+                prompt_tokens=len(prompt.ids or ()) if known else None,
+                said=request.prompt,
+                prompt=digest(list(prompt.ids or ())) if known else "",
+                counts_end=dialect.counts_end,
+            ),
+        )
+
+    def choose(self, request: ChoiceRequest) -> Choice:
+        """The log-likelihood of every choice."""
+        return self._ready().choose(request)
+
+    def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """One vector for each text."""
+        return self._ready().embed(request)
+
+    def fidelity(self, request: FidelityRequest) -> Fidelity:
+        """Refused: no server tells the log-probabilities of a whole text and of every other token."""
+        del request
+        raise EngineCannot(f"{self.dialect.name} tells no log-probabilities of whole texts; name the file for fidelity")
+
+    def bench(self, request: BenchRequest) -> Bench:
+        """Prefill and decode speed by the server's own clock."""
+        return self._ready().bench(request)
+
+    def memory(self, request: MemoryRequest) -> Memory:
+        """Refused: the memory is the server's."""
+        del request
+        raise EngineCannot(f"{self.dialect.name} does not tell what the model takes; name the file for memory")
+
+    def close(self) -> None:
+        """Let the model go, where the server holds several, and close the connections."""
+        if self._dialect is not None and self._facts:
+            self._dialect.unload()
+        self._client.close()
+
+    def _load_settings(self) -> LoadSettings:
+        return self._settings if isinstance(self._settings, LoadSettings) else self._settings()
+
+    def _ready(self, settings: LoadSettings | None = None) -> Dialect:
+        dialect = self.dialect
+        if not self._facts:
+            settings = settings or self._load_settings()
+            facts = dialect.facts(settings)
+            if settings.chat_template is not None and digest(settings.chat_template) != facts.get("template"):
+                raise EngineRefused(
+                    "a server renders with its own chat template: --quant-pin-template cannot be kept; "
+                    "start the server with that template"
+                )
+            has = facts.get("context")
+            if has is not None and settings.context is not None and settings.context > has:
+                raise EngineRefused(
+                    f"a context of {settings.context} tokens is asked for, the server has {has}: start it with more, "
+                    "or lower --quant-ctx"
+                )
+            self._facts = facts
+        return dialect
+
+    def _check(self, generation: Generation, settings: LoadSettings) -> None:
+        del settings
+        if generation.max_tokens is not None and generation.max_tokens < 1:
+            raise EngineRefused(f"max_tokens must be at least 1, got {generation.max_tokens}")
+        if generation.noise > 0:
+            raise EngineCannot("the logits of a server cannot be damaged")
+
+    def _hear(
+        self,
+        dialect: Dialect,
+        path: str,
+        body: dict[str, Any],
+        generation: Generation,
+        prompt: Prompt,
+        settings: LoadSettings,
+    ) -> Heard:
+        body = dialect.budgeted(body, dialect.budget(generation, prompt, settings))
+        patience = Patience(self._timeout)
+        start = time.perf_counter()
+        with closing(dialect.front.lines(path, body, patience)) as lines:
+            try:
+                heard = dialect.hear(
+                    events(lines),
+                    lambda: time.perf_counter() - start,
+                    patience.progress,
+                    raw=path == dialect.completion_path,
+                )
+            except EngineError as error:  # in the server's own words, which may hold the key
+                raise type(error)(one_line(dialect.front.blot(str(error)))) from None
+        with self._lock:
+            first = self._signature = self._signature or heard.signature
+        if heard.signature != first:
+            raise EngineRefused(
+                f"{self.address.place} answers as {one_line(heard.signature, 120)!r}, before it was "
+                f"{one_line(first, 120)!r}: another model or build took its place while the run went on"
+            )
+        return heard

@@ -1,0 +1,1 @@
+"""Servers as their protocols have them, with a model that is a function."""

@@ -1,0 +1,103 @@
+"""What a server keeps to itself is unknown, and no difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_quantcheck.companions import Unknown
+from pytest_quantcheck.companions import fits_drafter
+from pytest_quantcheck.conditions import planned
+from pytest_quantcheck.contest import both_fit
+from pytest_quantcheck.fairness import differences
+from pytest_quantcheck.file_differences import file_differences
+from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.gguf_card import read_card
+from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.pins import pin
+from pytest_quantcheck.records import Role
+from pytest_quantcheck.settings import Settings
+
+MODELS = Path(__file__).parents[2] / "example_suites" / "tiny" / "models"
+FILE = read_card(MODELS / "tiny-q4_0.gguf")
+SETTINGS = Settings(model="a", baseline="b")
+
+
+def served(**told: object) -> ModelCard:
+    """A card of a server that tells nothing but this."""
+    silent = ModelCard("http://h#m", "m (h)", "", 0, 0, 0, {}, None, None, None, None, None, {}, served=True)
+    return replace(silent, **told)  # type: ignore[arg-type]
+
+
+def rows(old: ModelCard, new: ModelCard) -> set[str]:
+    return {one.row for one in file_differences(old, new)}
+
+
+def test_what_is_not_told_is_no_difference() -> None:
+    assert rows(FILE, served()) == rows(served(), FILE) == set()
+    assert rows(served(), served(chat_template="x", architecture="llama", parameters=5)) == set()
+    # the same silence of a file is one
+    assert "architecture" in rows(FILE, replace(served(), served=False))
+
+
+def test_what_both_tell_is_compared() -> None:
+    assert "architecture" in rows(FILE, served(architecture="gemma4"))
+    assert rows(FILE, served(chat_template="another")) == {"chat template"}
+    assert rows(FILE, served(chat_template=(FILE.chat_template or "").rstrip("\n"))) == set()
+    assert rows(FILE, replace(FILE, served=True, context_length=17)) == set()
+    assert "tensor types" in rows(FILE, replace(read_card(MODELS / "tiny-f16.gguf"), served=True))
+
+
+def test_what_a_server_does_not_tell_is_listed() -> None:
+    cards = {Role.BASELINE: FILE, Role.CANDIDATE: served(chat_template="x")}
+    pins = pin(SETTINGS, cards)
+    conditions = {role: planned(role, SETTINGS, pins, card) for role, card in cards.items()}
+
+    told = {one.row: one for one in differences(cards, conditions)}["not told"]
+
+    assert told.level == "informs"
+    assert told.text == (
+        "the candidate's server does not tell its vocabulary, the types of its tensors, the type of its KV cache, "
+        "flash attention or its instruction sets and devices"
+    )
+
+
+def test_how_a_server_loaded_is_not_planned() -> None:
+    pins = pin(SETTINGS, {})
+    side = planned(Role.CANDIDATE, SETTINGS, pins, served())
+
+    assert (side.kv_type, side.gpu_layers, side.threads) == ("", "", None)
+    facts = {"context": None, "threads": None, "kv_type": ""}
+    file = planned(Role.BASELINE, SETTINGS, replace(pins, context=512), FILE)
+    assert (file.context, file.threads) == (512, 1)
+    assert (file.with_facts(facts).context, file.with_facts(facts).threads) == (None, None)
+
+
+def test_the_context_is_what_the_smaller_server_has() -> None:
+    cards = {Role.BASELINE: replace(FILE, context_length=4096), Role.CANDIDATE: served(context_length=1024)}
+
+    pins = pin(SETTINGS, cards)
+
+    assert (pins.context, pins.context_limit_by) == (1024, "the candidate's server has")
+    assert pins.reasons["context"] == "all that the candidate's server has"
+
+
+def test_a_served_model_takes_no_memory_here() -> None:
+    large = replace(FILE, tensor_bytes=1 << 40)
+
+    assert not both_fit([(large, "f16")], 512, is_on_gpu=False, available=1 << 30)
+    assert both_fit([(replace(large, served=True), "f16")], 512, is_on_gpu=False, available=1 << 30)
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [("ab", "ab", True), ("ab", "cd", False), ("", "", False)])
+def test_one_content_behind_two_addresses_is_known_by_its_fingerprint(old: str, new: str, same: bool) -> None:
+    ledger = Ledger(SETTINGS)
+    ledger.cards = {Role.BASELINE: served(fingerprint=old), Role.CANDIDATE: served(fingerprint=new)}
+
+    assert ledger.same_content() is same
+
+
+def test_whether_a_drafter_fits_a_served_model_nobody_knows() -> None:
+    assert isinstance(fits_drafter(replace(FILE, served=True), FILE), Unknown)
