@@ -28,7 +28,6 @@ _SIZE_TOLERANCE: Final = 1e-3
 """Share of the weights that one file may have more of: rotary factors and the like."""
 _READ_ALIKE: Final = "; both sides read the same tokens in this run"
 _OF_PROMPTS: Final = ("tokenizer", "token types")
-# beside '{architecture}.': keys that say nothing of the shapes, or have a row of their own
 _UNKNOWN: Final[dict[str, Any]] = {
     **dict.fromkeys(("architecture", "tokenizer", "pre", "vocabulary_digest", "token_types_digest", "bos", "eos"), ""),
     **dict.fromkeys(("tensor_table_digest", "embedding_type", "output_type"), ""),
@@ -39,6 +38,7 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "parameters": 0,
 }
 """Fields of a card that are compared, with what they hold where nobody tells."""
+# beside '{architecture}.': keys that say nothing of the shapes, or have a row of their own
 _OWN_ROWS: Final = (".rope.", ".context_length", ".vocab_size", "sliding_window")
 
 
