@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +168,7 @@ class Distribution:
         self._deal = deal
         self._shared: Path | None = None
         self._taken: dict[Any, int] = {}
+        self._left: list[int] = []  # places whose workers are gone, the last one last
         self._ids: Sequence[str] = ()
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PairScheduling | None:
@@ -197,7 +197,8 @@ class Distribution:
 
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker ended; one that crashed has nothing to say. Its place is free for the one that replaces it."""
-        self._taken.pop(node, None)
+        if node in self._taken:
+            self._left.append(self._taken.pop(node))
         output = getattr(node, "workeroutput", None) or {}
         if USE_KEY in output:
             self._ledger.add_use(output[USE_KEY])
@@ -219,9 +220,8 @@ class Distribution:
         return self._deal()
 
     def _place(self, node: Any) -> Place:
-        """The first place that no living worker has."""
-        taken = self._taken.values()
-        self._taken[node] = number = next(number for number in count() if number not in taken)
+        """That of the worker which was the last to go, for a dead one is replaced at once; else a new one."""
+        self._taken[node] = number = self._left.pop() if self._left else len(self._taken)
         return self._places[number % len(self._places)]
 
     def pytest_unconfigure(self) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_quantcheck.devices import Place
+from pytest_quantcheck.distribution import PLACE_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
 from pytest_quantcheck.distribution import Distribution
@@ -340,6 +341,21 @@ def test_all_workers_share_one_directory_that_goes_at_the_end() -> None:
     distribution.pytest_unconfigure()
 
     assert not path.exists()
+
+
+def test_a_replacement_has_the_place_of_the_one_that_died_last() -> None:
+    places = [Place(("CUDA0",)), Place(("CUDA1",)), Place(("CUDA2",))]
+    distribution = Distribution(new_ledger(), lambda: places)
+    first, second, third, replacement = nodes = [FakeNode() for _ in range(4)]
+    for node in nodes[:3]:
+        distribution.pytest_configure_node(node)
+    distribution.pytest_testnodedown(first)  # it has done its work
+    distribution.pytest_testnodedown(second)
+    distribution.pytest_configure_node(replacement)
+    distribution.pytest_unconfigure()
+
+    had = [Place.from_payload(node.workerinput[PLACE_KEY]) for node in (first, second, third, replacement)]
+    assert had == [*places, places[1]]
 
 
 def test_what_workers_report_at_their_end() -> None:
