@@ -9,14 +9,13 @@ from typing import Final
 
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.engines.base import DEFAULT_CONTEXT
+from pytest_quantcheck.engines.base import default_budget
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.thinking import recognise
 
-THINKING_TOKENS: Final = 8192
-PLAIN_TOKENS: Final = 2048
 ATTEMPTS: Final = 3
 """How often a question is asked whose answer the budget cuts, each time with twice the budget."""
 _GIVEN: Final = "--quant-ctx gives"
@@ -34,7 +33,7 @@ class Pins(Record):
     """
 
     context: int | None = None
-    max_tokens: int = PLAIN_TOKENS
+    max_tokens: int = default_budget(thinks=False)
     thinking: bool | None = None
     template: str | None = None
     why: tuple[tuple[str, str], ...] = ()
@@ -80,7 +79,7 @@ def pin(settings: Settings, cards: Mapping[Role, ModelCard], *, thinking_default
     max_tokens = settings.max_tokens
     if max_tokens is None:
         thinks = [role for role, card in cards.items() if recognise(template or card.chat_template).thinks]
-        max_tokens = THINKING_TOKENS if thinks else PLAIN_TOKENS
+        max_tokens = default_budget(thinks=bool(thinks))
         if 0 < len(thinks) < len(cards):
             why["max tokens"] = f"the {thinks[0]}'s template thinks"
     thinking = settings.thinking.switch

@@ -108,6 +108,11 @@ def default_context(trained: int | None) -> int:
     return min(DEFAULT_CONTEXT, trained or DEFAULT_CONTEXT)
 
 
+def default_budget(*, thinks: bool) -> int:
+    """Tokens that an answer may have when nobody says: more for a model whose template knows thoughts."""
+    return 8192 if thinks else 2048
+
+
 @dataclass(frozen=True, slots=True)
 class Generation(Record):
     """How to generate. ``max_tokens=None``: 8192 for a thinking model, else 2048, bounded by the context.
@@ -139,6 +144,15 @@ class Generation(Record):
     xtc_threshold: float = 0.1
     noise: float = 0.0
     stop: Stop = ()
+
+    def thinking_or(self, default: bool | None) -> bool | None:
+        """The thinking switch to ask for: what was said, else ``default``.
+
+        A grammar governs the answer from its first token, so under it there is no room for a thought.
+        """
+        if self.thinking is not None:
+            return self.thinking
+        return default if self.grammar is None and self.json_schema is None else False
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final
 
-from pytest_quantcheck.draws import Draws
-from pytest_quantcheck.draws import prose
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.decoder import Decoder
 from pytest_quantcheck.engines.llama_log import LlamaLog
+from pytest_quantcheck.engines.rounds import Round
+from pytest_quantcheck.engines.rounds import measured
+from pytest_quantcheck.engines.rounds import prose_tokens
 from pytest_quantcheck.engines.sampler import make_sampler
 from pytest_quantcheck.engines.vocabulary import Vocabulary
 from pytest_quantcheck.records import Bench
-
-FLAT: Final = 0.03
-"""The warm-up ends with a round that is faster than the best before it by no more than this share."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """Tokens per second, and seconds to the first token."""
-
-    prefill: float
-    decode: float
-    ttft: float
 
 
 class Stopwatch:
@@ -53,19 +40,7 @@ class Stopwatch:
         ids = self._text(depth + request.prompt_tokens + request.generate_tokens)
         bounds = depth, depth + request.prompt_tokens
         is_cold = not self._decoder.prompts and not depth
-        discarded, settled = self._warm_up(ids, bounds, request.warmup)
-        kept = [self._round(ids, *bounds) for _ in range(request.repeats)]
-        return Bench(
-            tuple(one.prefill for one in kept),
-            tuple(one.decode for one in kept),
-            request.prompt_tokens,
-            request.generate_tokens,
-            tuple(one.ttft for one in kept),
-            depth,
-            discarded[0].prefill if is_cold and discarded else None,
-            len(discarded),
-            settled,
-        )
+        return measured(request, depth, lambda: self._round(ids, *bounds), is_cold=is_cold)
 
     def _depth(self, request: BenchRequest) -> int:
         """The depth that was asked for; EngineRefused for counts that make no measurement or do not fit."""
@@ -81,25 +56,11 @@ class Stopwatch:
         return self._decoder.length - need if request.depth is None else request.depth
 
     def _text(self, count: int) -> list[int]:
-        draws, sentences = Draws("bench"), 64
-        while len(self._ids) < count:
-            self._ids = self._vocabulary.prompt(" ".join(prose(draws, number) for number in range(sentences)))
-            sentences *= 4
+        if len(self._ids) < count:
+            self._ids = prose_tokens(self._vocabulary.prompt, count)
         return self._ids[:count]
 
-    def _warm_up(self, ids: list[int], bounds: tuple[int, int], most: int) -> tuple[list[_Round], bool]:
-        """The discarded rounds, and whether they ended by themselves."""
-        rounds: list[_Round] = []
-        best_prefill = best_decode = 0.0
-        while len(rounds) < most:
-            one = self._round(ids, *bounds)
-            rounds.append(one)
-            if one.prefill <= best_prefill * (1 + FLAT) and one.decode <= best_decode * (1 + FLAT):
-                return rounds, True
-            best_prefill, best_decode = max(best_prefill, one.prefill), max(best_decode, one.decode)
-        return rounds, not most
-
-    def _round(self, ids: list[int], depth: int, prompt_end: int) -> _Round:
+    def _round(self, ids: list[int], depth: int, prompt_end: int) -> Round:
         decoder = self._decoder
         self._stand(ids[:depth])
         sampler = make_sampler(self._vocabulary.handle, Generation(), self._log)
@@ -119,7 +80,7 @@ class Stopwatch:
             sampler.free()
         if read <= start or done <= first or first <= start:
             raise EngineRefused("the clock did not go forward while the speed was measured; run the test again")
-        return _Round((prompt_end - depth) / (read - start), (len(ids) - prompt_end) / (done - first), first - start)
+        return Round((prompt_end - depth) / (read - start), (len(ids) - prompt_end) / (done - first), first - start)
 
     def _stand(self, before: list[int]) -> None:
         """Only the depth stands in the context; it is not read again while it stands there already."""

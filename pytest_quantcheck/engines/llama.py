@@ -27,6 +27,7 @@ from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.engines.base import default_budget
 from pytest_quantcheck.engines.bench import Stopwatch
 from pytest_quantcheck.engines.bounds import Progress
 from pytest_quantcheck.engines.bounds import bounded
@@ -54,7 +55,6 @@ from pytest_quantcheck.thinking import Splitter
 from pytest_quantcheck.thinking import opens_thought
 from pytest_quantcheck.thinking import recognise
 
-_THINKING_BUDGET, _PLAIN_BUDGET = 8192, 2048
 _NO_SWITCH = (
     "the file's chat template has no thinking switch: where the model thinks before it answers, these are the "
     "likelihoods of what it would not say yet"
@@ -133,13 +133,8 @@ class LlamaModel:
     def render(self, request: ChatRequest) -> str:
         """The prompt text of a chat request, the thinking switch always given where the template has one."""
         generation = request.generation
-        thinking = generation.thinking
-        if self.template.thinking_default is None:
-            thinking = None
-        elif thinking is None:
-            # a grammar governs the answer from its first token, so there is no room for a thought
-            constrained = generation.grammar is not None or generation.json_schema is not None
-            thinking = False if constrained else self.template.thinking_default
+        switch = self.template.thinking_default
+        thinking = None if switch is None else generation.thinking_or(switch)
         budget = generation.thinking_budget
         if budget is not None and not self.template.takes_budget:
             raise EngineRefused(
@@ -222,7 +217,7 @@ class LlamaModel:
             )
         if generation.max_tokens is not None and generation.max_tokens < 1:
             raise EngineRefused(f"max_tokens must be at least 1, got {generation.max_tokens}")
-        budget = min(room, generation.max_tokens or self._default_budget())
+        budget = min(room, generation.max_tokens or default_budget(thinks=self._family.thinks))
         with bounded(self._progress, "reading the grammar"):
             sampler = make_sampler(self._vocabulary.handle, generation, self._log, ids)
         spoil = self._decoder.noise(generation.noise, generation.seed, ids if seen is None else seen.seeds)
@@ -256,9 +251,6 @@ class LlamaModel:
         run.total = max(now, time.perf_counter() - start)
         run.grammar = sampler.cost
         return run
-
-    def _default_budget(self) -> int:
-        return _THINKING_BUDGET if self._family.thinks else _PLAIN_BUDGET
 
     def bench(self, request: BenchRequest) -> Bench:
         """Fixed token counts on real text."""

@@ -28,6 +28,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
+from pytest_quantcheck.engines.base import default_budget
 from pytest_quantcheck.engines.server.client import Answer
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.reply import estimated
@@ -39,8 +40,6 @@ from pytest_quantcheck.records import Payload
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import Family
 from pytest_quantcheck.thinking import recognise
-
-THINKING_TOKENS, PLAIN_TOKENS = 8192, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Dialect:
         """Tokens that the answer may have."""
         del prompt, settings
         thinks = self.family is not None and self.family.thinks
-        return generation.max_tokens or (THINKING_TOKENS if thinks else PLAIN_TOKENS)
+        return generation.max_tokens or default_budget(thinks=thinks)
 
     def in_context(self, wanted: int, prompt: Prompt, context: int | None, cure: str) -> int:
         """A budget that fits behind the prompt; EngineRefused where nothing does."""
@@ -137,6 +136,10 @@ class Dialect:
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
         return {"temperature": generation.temperature, "top_p": generation.top_p, "seed": generation.seed}
+
+    def _no_xtc(self, generation: Generation) -> None:
+        if generation.xtc_probability > 0:
+            raise EngineCannot(f"{self.name} cannot draw with xtc, as --quant-samples has it for this model")
 
     def _shape(self, generation: Generation) -> dict[str, Any]:
         if generation.grammar is not None:
@@ -182,6 +185,13 @@ class Dialect:
         """Token ids; ``special`` adds those that stand around every text."""
         del text, special
         raise EngineCannot(f"{self.name} tells no token ids")
+
+    def token_ids(self, answer: Answer, path: str) -> list[int]:
+        """The ids that the tokeniser at ``path`` told; EngineRefused for anything else."""
+        tokens = self.expect(answer).get("tokens")
+        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
+            raise EngineRefused(f"{self.name} answers {path} without token ids")
+        return tokens
 
     def count(self, text: str) -> tuple[int, Source]:
         """How many tokens a text has, and how that is known."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
+from typing import TypeVar
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
@@ -20,7 +21,6 @@ from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import FidelityRequest
-from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.server.address import Address
@@ -46,6 +46,8 @@ from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import THINK
 from pytest_quantcheck.thinking import opens_thought
+
+_Request = TypeVar("_Request", ChatRequest, CompletionRequest)
 
 
 class ServerEngine:
@@ -119,10 +121,7 @@ class ServerEngine:
         """One assistant turn."""
         settings = self._load_settings()
         dialect = self._ready(settings)
-        self._check(request.generation, settings)
-        body = dialect.chat_body(request, settings)
-        prompt = dialect.read_prompt(body, request)
-        heard = self._hear(dialect, dialect.chat_path, body, request.generation, prompt, settings)
+        prompt, heard = self._hear(dialect, dialect.chat_path, dialect.chat_body, request, settings)
         family = dialect.family
         reply = chat_reply(
             heard,
@@ -144,10 +143,7 @@ class ServerEngine:
         """A raw continuation."""
         settings = self._load_settings()
         dialect = self._ready(settings)
-        self._check(request.generation, settings)
-        body = dialect.completion_body(request, settings)
-        prompt = dialect.read_prompt(body, request)
-        heard = self._hear(dialect, dialect.completion_path, body, request.generation, prompt, settings)
+        prompt, heard = self._hear(dialect, dialect.completion_path, dialect.completion_body, request, settings)
         known = prompt.ids is not None
         return completion_reply(
             heard,
@@ -210,22 +206,22 @@ class ServerEngine:
             self._facts = facts
         return dialect
 
-    def _check(self, generation: Generation, settings: LoadSettings) -> None:
-        del settings
-        if generation.max_tokens is not None and generation.max_tokens < 1:
-            raise EngineRefused(f"max_tokens must be at least 1, got {generation.max_tokens}")
-        if generation.noise > 0:
-            raise EngineCannot("the logits of a server cannot be damaged")
-
     def _hear(
         self,
         dialect: Dialect,
         path: str,
-        body: dict[str, Any],
-        generation: Generation,
-        prompt: Prompt,
+        make_body: Callable[[_Request, LoadSettings], dict[str, Any]],
+        request: _Request,
         settings: LoadSettings,
-    ) -> Heard:
+    ) -> tuple[Prompt, Heard]:
+        """What the model read, as far as it is told, and its streamed answer."""
+        generation = request.generation
+        if generation.max_tokens is not None and generation.max_tokens < 1:
+            raise EngineRefused(f"max_tokens must be at least 1, got {generation.max_tokens}")
+        if generation.noise > 0:
+            raise EngineCannot("the logits of a server cannot be damaged")
+        body = make_body(request, settings)
+        prompt = dialect.read_prompt(body, request)
         body = dialect.budgeted(body, dialect.budget(generation, prompt, settings))
         patience = Patience(self._timeout)
         start = time.perf_counter()
@@ -246,4 +242,4 @@ class ServerEngine:
                 f"{self.address.place} answers as {one_line(heard.signature, 120)!r}, before it was "
                 f"{one_line(first, 120)!r}: another model or build took its place while the run went on"
             )
-        return heard
+        return prompt, heard

@@ -6,7 +6,6 @@ from typing import Any
 
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import EngineCannot
-from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.server.dialect import Dialect
 
@@ -23,13 +22,9 @@ class LlamaCppPython(Dialect):
     name = "llama_cpp.server"
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
-        if generation.xtc_probability > 0:
-            raise EngineCannot(f"{self.name} cannot draw with xtc, as --quant-samples has it for this model")
-        return {
-            "temperature": generation.temperature,
-            "seed": generation.seed,
+        self._no_xtc(generation)
+        return super()._sampling(generation) | {
             "top_k": generation.top_k,
-            "top_p": generation.top_p,
             "min_p": generation.min_p,
             # 1.1 unless told otherwise, at temperature 0 too
             "repeat_penalty": generation.penalty_repeat,
@@ -51,7 +46,4 @@ class LlamaCppPython(Dialect):
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids, special tokens parsed, no BOS."""
-        tokens = self.expect(self.wire.post("/extras/tokenize", {"input": text})).get("tokens")
-        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
-            raise EngineRefused(f"{self.name} answers /extras/tokenize without token ids")
-        return tokens
+        return self.token_ids(self.wire.post("/extras/tokenize", {"input": text}), "/extras/tokenize")

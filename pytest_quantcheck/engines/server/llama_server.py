@@ -148,11 +148,8 @@ class LlamaServer(Dialect):
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
         # all of them: the server may have been started with other defaults
-        return {
-            "temperature": generation.temperature,
-            "seed": generation.seed,
+        return super()._sampling(generation) | {
             "top_k": generation.top_k,
-            "top_p": generation.top_p,
             "min_p": generation.min_p,
             "typical_p": 1.0,
             "repeat_penalty": generation.penalty_repeat,
@@ -180,13 +177,7 @@ class LlamaServer(Dialect):
         generation, seen = request.generation, self._renderings
         if generation.thinking_budget is not None and "thinking_budget" not in (self._template or ""):
             return self._no_budget(request)
-        switch = generation.thinking
-        if not seen.thinking_switch:
-            switch = None
-        elif switch is None:
-            # a grammar governs the answer from its first token, so there is no room for a thought
-            constrained = generation.grammar is not None or generation.json_schema is not None
-            switch = False if constrained else seen.thinking_default
+        switch = generation.thinking_or(seen.thinking_default) if seen.thinking_switch else None
         given = {"enable_thinking": switch, "thinking_budget": generation.thinking_budget}
         given = {name: value for name, value in given.items() if value is not None}
         return said | ({"chat_template_kwargs": given} if given else {})
@@ -211,11 +202,8 @@ class LlamaServer(Dialect):
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids, special tokens parsed."""
-        answer = self.wire.post("/tokenize", {"content": text, "add_special": special, "parse_special": True})
-        tokens = self.expect(answer).get("tokens")
-        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
-            raise EngineRefused(f"{self.name} answers /tokenize without token ids")
-        return tokens
+        asked = {"content": text, "add_special": special, "parse_special": True}
+        return self.token_ids(self.wire.post("/tokenize", asked), "/tokenize")
 
     def choose(self, request: ChoiceRequest) -> Choice:
         """Token by token, each forced and its log-probability read."""

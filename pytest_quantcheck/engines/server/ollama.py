@@ -139,8 +139,7 @@ class Ollama(Dialect):
         return {"options": options, "truncate": False, "shift": False}
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
-        if generation.xtc_probability > 0:
-            raise EngineCannot("Ollama cannot draw with xtc, as --quant-samples has it for this model")
+        self._no_xtc(generation)
         return {}
 
     def _shape(self, generation: Generation) -> dict[str, Any]:
@@ -149,9 +148,7 @@ class Ollama(Dialect):
         return {} if generation.json_schema is None else {"format": generation.json_schema}
 
     def _switch(self, request: ChatRequest) -> dict[str, Any]:
-        switch = request.generation.thinking
-        if switch is None and request.generation.json_schema is not None:
-            switch = False
+        switch = request.generation.thinking_or(None)
         # a model that cannot think refuses the switch, whatever it says
         return self._no_budget(request) | ({"think": switch} if self._thinks and switch is not None else {})
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from typing import Final
 
-from pytest_quantcheck.draws import Draws
-from pytest_quantcheck.draws import prose
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.rounds import Round
+from pytest_quantcheck.engines.rounds import measured
+from pytest_quantcheck.engines.rounds import prose_tokens
 from pytest_quantcheck.records import Bench
 
 if TYPE_CHECKING:
     from pytest_quantcheck.engines.server.llama_server import LlamaServer
-
-_FLAT: Final = 0.03
-"""The warm-up ends with a round that is faster than the best before it by no more than this share."""
-
-_Round = tuple[float, float, float]
-"""Prefill and decode in tokens a second, seconds to the first token."""
 
 
 def bench(server: LlamaServer, context: int | None, request: BenchRequest) -> Bench:
@@ -35,38 +29,13 @@ def bench(server: LlamaServer, context: int | None, request: BenchRequest) -> Be
             "lower prompt_tokens or depth, or start it with more (-c N -np 1)"
         )
     depth = context - need if request.depth is None else request.depth
-    ids = _text(server, depth + request.prompt_tokens)
-    discarded: list[_Round] = []
-    settled = not request.warmup
-    while len(discarded) < request.warmup and not settled:
-        one = _round(server, ids, depth, request)
-        best = [max((was[at] for was in discarded), default=0.0) for at in (0, 1)]
-        settled = all(one[at] <= best[at] * (1 + _FLAT) for at in (0, 1))
-        discarded.append(one)
-    kept = [_round(server, ids, depth, request) for _ in range(request.repeats)]
-    return Bench(
-        tuple(one[0] for one in kept),
-        tuple(one[1] for one in kept),
-        request.prompt_tokens,
-        request.generate_tokens,
-        tuple(one[2] for one in kept),
-        depth,
-        None,
-        len(discarded),
-        settled,
-    )
+    count = depth + request.prompt_tokens
+    # the text that llama.cpp in process is timed with
+    ids = prose_tokens(lambda text: server.tokenize(text, special=True), count)[:count]
+    return measured(request, depth, lambda: _round(server, ids, depth, request))
 
 
-def _text(server: LlamaServer, count: int) -> list[int]:
-    """The text that llama.cpp in process is timed with."""
-    draws, sentences, ids = Draws("bench"), 64, list[int]()
-    while len(ids) < count:
-        ids = server.tokenize(" ".join(prose(draws, number) for number in range(sentences)), special=True)
-        sentences *= 4
-    return ids[:count]
-
-
-def _round(server: LlamaServer, ids: list[int], depth: int, request: BenchRequest) -> _Round:
+def _round(server: LlamaServer, ids: list[int], depth: int, request: BenchRequest) -> Round:
     plain = {"temperature": 0.0, "repeat_penalty": 1.0, "ignore_eos": True}
     if depth:  # what the last round left behind the depth is forgotten with this
         server.native(plain | {"prompt": ids[:depth], "n_predict": 1, "cache_prompt": True})
@@ -84,4 +53,4 @@ def _round(server: LlamaServer, ids: list[int], depth: int, request: BenchReques
     if min(prompt_s, written_s) <= 0:
         raise EngineRefused(f"{server.name}'s clock stood still")
     # its clock of writing begins with the first token
-    return read / prompt_s, (written - 1) / written_s, prompt_s
+    return Round(read / prompt_s, (written - 1) / written_s, prompt_s)

@@ -44,14 +44,10 @@ class Vllm(Dialect):
         return super().facts(settings) | {"context": self._context, "build": build}
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
-        if generation.xtc_probability > 0:
-            raise EngineCannot("vLLM cannot draw with xtc, as --quant-samples has it for this model")
+        self._no_xtc(generation)
         # all of them: the model's generation_config.json has other defaults, penalties among them
-        return {
-            "temperature": generation.temperature,
-            "seed": generation.seed,
+        return super()._sampling(generation) | {
             "top_k": generation.top_k or -1,
-            "top_p": generation.top_p,
             "min_p": generation.min_p,
             "repetition_penalty": generation.penalty_repeat,
             "presence_penalty": 0.0,
@@ -59,9 +55,7 @@ class Vllm(Dialect):
         }
 
     def _switch(self, request: ChatRequest) -> dict[str, Any]:
-        switch = request.generation.thinking
-        if switch is None and request.generation.json_schema is not None:
-            switch = False
+        switch = request.generation.thinking_or(None)
         said = {} if switch is None else {"chat_template_kwargs": {"enable_thinking": switch}}
         return self._no_budget(request) | said
 
@@ -73,7 +67,7 @@ class Vllm(Dialect):
         answer = self.wire.post("/tokenize", named | {"model": self.wire_model, "add_generation_prompt": True})
         if answer.status in (404, 405):
             return Prompt()
-        ids = self._ids(self.expect(answer))
+        ids = self.token_ids(answer, "/tokenize")
         text = self.expect(self.wire.post("/detokenize", {"model": self.wire_model, "tokens": ids})).get("prompt")
         return Prompt(text if isinstance(text, str) else "", tuple(ids))
 
@@ -88,13 +82,7 @@ class Vllm(Dialect):
         answer = self.wire.post("/tokenize", body)
         if answer.status in (404, 405):
             raise EngineCannot("this vLLM tells no token ids")
-        return self._ids(self.expect(answer))
-
-    def _ids(self, fields: dict[str, Any]) -> list[int]:
-        tokens = fields.get("tokens")
-        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
-            raise EngineRefused("vLLM answers /tokenize without token ids")
-        return tokens
+        return self.token_ids(answer, "/tokenize")
 
     def choose(self, request: ChoiceRequest) -> Choice:
         """By the log-probabilities of a prompt that holds the choice."""
