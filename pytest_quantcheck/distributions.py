@@ -5,7 +5,6 @@ They are the stores of fidelity_store.py under names that a pull request can sho
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,18 +18,20 @@ from pytest_quantcheck.fidelity_store import StoreError
 from pytest_quantcheck.fidelity_store import StoreHeader
 from pytest_quantcheck.fidelity_store import read_store_header
 from pytest_quantcheck.fidelity_store import request_digest
+from pytest_quantcheck.files import whole
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.reference_files import SHOWN_NAME
+from pytest_quantcheck.reference_files import STORE_ENDING
 from pytest_quantcheck.reference_files import Reference
+from pytest_quantcheck.reference_files import is_other_template
+from pytest_quantcheck.reference_files import is_other_vocabulary
 from pytest_quantcheck.sizes import size
-from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import plural
 
 FOLDER: Final = "distributions"
 """Where they lie in the folder of the snapshots."""
-_ENDING: Final = ".logp"
 _MOST_LETTERS: Final = 40
 _OTHER_LETTERS: Final = re.compile(r"[^a-z0-9_]+")
 
@@ -81,12 +82,11 @@ class Distributions:
             header = read_store_header(path)
         except StoreError as error:
             raise self.unreadable(path, error) from None
-        own = {header.vocabulary_digest, card.vocabulary_digest} - {""}
         if header.asked not in ("", asked):
             raise self.stale(path, "is of another text or window")
-        if len(own) > 1 or (card.vocabulary and card.vocabulary != header.vocabulary):
+        if is_other_vocabulary(header, card):
             raise self.stale(path, f"was made with another vocabulary than {card.file_name} has")
-        if request.conversations and template and header.template not in ("", digest(template)):
+        if is_other_template(header, request, template):
             raise self.stale(path, "was made with another chat template")
         return path, header
 
@@ -101,14 +101,9 @@ class Distributions:
     def keep(self, request: FidelityRequest, store: Path) -> None:
         """Record a copy of the text's store. SnapshotError when it cannot be written; the old one stays then."""
         path = self._find(request_digest(request)) or self._place(request)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+            with whole(path) as part:
                 shutil.copyfile(store, part)
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
         except OSError as error:
             raise SnapshotError(f"{self._shown(path)} could not be written: {error.strerror or error}") from None
 
@@ -134,11 +129,11 @@ class Distributions:
 
     def _place(self, request: FidelityRequest) -> Path:
         name = _OTHER_LETTERS.sub("-", request.name.lower())[:_MOST_LETTERS].strip("-") or "text"
-        return self.folder / f"{name}-{request_digest(request)}{_ENDING}"
+        return self.folder / f"{name}-{request_digest(request)}{STORE_ENDING}"
 
     def _find(self, asked: str) -> Path | None:
         """Whatever the test calls its text."""
         return next((path for path in self._files() if path.stem.endswith(f"-{asked}")), None)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{_ENDING}"))
+        return sorted(self.folder.glob(f"*{STORE_ENDING}"))

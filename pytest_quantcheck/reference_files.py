@@ -12,6 +12,8 @@ from typing import Literal
 from typing import cast
 
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import FidelityRequest
+from pytest_quantcheck.fidelity_store import StoreHeader
 from pytest_quantcheck.fidelity_store import is_store
 from pytest_quantcheck.fidelity_store import read_store_header
 from pytest_quantcheck.file_differences import file_differences
@@ -19,11 +21,14 @@ from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
+from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 
 Option = Literal["reference", "baseline_reference"]
 
 _UNQUANTIZED: Final = {"F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64"}
+STORE_ENDING: Final = ".logp"
+"""Of a store's file."""
 SHOWN_NAME: Final = 80
 """Characters of a file name that a store tells."""
 _ONE_MODEL: Final = ("architecture", "vocabulary")
@@ -119,6 +124,16 @@ def refuse_other_model(reference: Reference, role: Role, card: ModelCard) -> Non
         return
     for path in stores_of(reference.source):
         header = read_store_header(path)
-        digests = {header.vocabulary_digest, card.vocabulary_digest} - {""}
-        if len(digests) > 1 or (card.vocabulary and card.vocabulary != header.vocabulary):
+        if is_other_vocabulary(header, card):
             raise EngineRefused(f"vocabulary: {path.name} was made with another one than the {role} has")
+
+
+def is_other_vocabulary(header: StoreHeader, card: ModelCard) -> bool:
+    """Whether a store was made with another vocabulary than a file has."""
+    digests = {header.vocabulary_digest, card.vocabulary_digest} - {""}
+    return len(digests) > 1 or bool(card.vocabulary and card.vocabulary != header.vocabulary)
+
+
+def is_other_template(header: StoreHeader, request: FidelityRequest, template: str | None) -> bool:
+    """Whether a store of conversations was made with another chat template; None where each side has its own."""
+    return bool(request.conversations and template and header.template not in ("", digest(template)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from pytest_quantcheck import files
 from pytest_quantcheck.distributions import Distributions
 from pytest_quantcheck.engines.base import Engine
 from pytest_quantcheck.engines.base import EngineCannot
@@ -27,7 +26,9 @@ from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reference_files import SHOWN_NAME
+from pytest_quantcheck.reference_files import STORE_ENDING
 from pytest_quantcheck.reference_files import Reference
+from pytest_quantcheck.reference_files import is_other_template
 from pytest_quantcheck.reference_files import open_reference
 from pytest_quantcheck.reference_files import refuse_other_model
 from pytest_quantcheck.reference_files import stores_of
@@ -37,7 +38,6 @@ from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 
-_ENDING: Final = ".logp"
 _ANEW: Final = "give the unquantized GGUF as --quant-reference to make it anew"
 
 
@@ -171,7 +171,7 @@ class References:
             # llama-perplexity's file does not say of which text it is
             if header.asked == asked or (header.base and not request.conversations and header.window == request.window):
                 template = self._template()
-                if request.conversations and template and header.template not in ("", digest(template)):
+                if is_other_template(header, request, template):
                     raise EngineRefused(f"{file.name}: was made with another chat template; {_ANEW}")
                 return file, header
         what = "holds no store of this text" if reference.kind == "folder" else "is of another text or window"
@@ -198,7 +198,7 @@ class References:
         template = self._template() if request.conversations else None
         whole = self._settings.reference_vocabulary == "all"
         content = (card.fingerprint if card is not None else "") or reference.source
-        return digest([VERSION, content, request_digest(request), whole, template, build]) + _ENDING
+        return digest([VERSION, content, request_digest(request), whole, template, build]) + STORE_ENDING
 
     def _write(self, reference: Reference, request: FidelityRequest, path: Path, engine: Engine) -> StoreHeader:
         """Run the reference once. Another worker may do the same at the same time; both files are whole and equal."""
@@ -206,13 +206,11 @@ class References:
             raise self._failed[reference.source]
         engine.close()
         other = self._make(reference.source)
-        part = path.with_name(f"{path.stem}.{os.getpid()}.part")
         try:
             if not hasattr(other, "fidelity"):
                 raise EngineCannot(f"{type(other).__name__} has no fidelity")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            other.fidelity(replace(request, write=str(part), whole=self._settings.reference_vocabulary == "all"))
-            os.replace(part, path)
+            with files.whole(path) as part:
+                other.fidelity(replace(request, write=str(part), whole=self._settings.reference_vocabulary == "all"))
         except EngineError as error:
             # a file that does not load would be tried again by every test
             self._failed[reference.source] = failed = type(error)(f"the reference: {error}")
@@ -222,7 +220,5 @@ class References:
         finally:
             other.close()
             self.use = self.use.plus(RoleUse.of(other))
-            with suppress(OSError):
-                part.unlink()
         self._headers.pop(path, None)
         return self._header(path)

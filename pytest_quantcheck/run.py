@@ -89,12 +89,9 @@ class Run(Models):
                 raise self._refused("baseline" if live else "model", str(error)) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
-        except WrongValue as error:
-            raise self._refused(error.option, str(error)) from None
-        if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
-            raise self._refused("model", why)
-        self.ledger.pins = self._base_pins = self.pins
-        try:
+            if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
+                raise WrongValue("model", why)
+            self.ledger.pins = self._base_pins = self.pins
             told = named_differences(self._settings, self.ledger.cards)
             if self._settings.devices or getattr(self._config.option, "tx", None):
                 entries_of(self._config)
