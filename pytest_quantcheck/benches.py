@@ -27,6 +27,10 @@ class Bench(Record):
     """Rounds that were discarded."""
     settled: bool = True
     """Whether the last of them was no faster than the best before it; False when their bound ended them."""
+    drafted: int = 0
+    """Tokens that a draft model proposed in all repetitions; 0 where nothing drafts."""
+    accepted: int = 0
+    """Those of them that the model itself would have written."""
 
     @classmethod
     def _nested(cls) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from typing import Final
 
+from pytest_quantcheck.conditions import Conditions
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
@@ -21,9 +22,11 @@ from pytest_quantcheck.engines.server.address import AddressError
 from pytest_quantcheck.engines.server.address import parse_address
 from pytest_quantcheck.engines.server.client import key_of
 from pytest_quantcheck.engines.server.engine import ServerEngine
+from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.text import one_line
+from pytest_quantcheck.untold import hidden
 
 _QUESTION: Final = ({"role": "user", "content": "What is 27 + 45? Answer with the number only."},)
 _TOOL: Final[dict[str, Any]] = {
@@ -82,7 +85,17 @@ def _examine(engine: ServerEngine) -> int:
     _say("server", engine.facts.get("build") or engine.dialect.name)
     for name, ask in _questions(engine).items():
         _ask(name, ask)
+    _say_conditions(engine, card)
     return 0 if chat else 1
+
+
+def _say_conditions(engine: ServerEngine, card: ModelCard) -> None:
+    known = Conditions().with_facts(engine.foretold)
+    told = {"KV cache": known.kv_type, "flash attention": known.flash_attention, "draft model": known.draft}
+    if said := ", ".join(f"{name} {value}" for name, value in told.items() if value):
+        _say("runs with", said)
+    if silent := hidden(card, known):
+        _say("not told", f"{', '.join(silent)} (docs/how-to/servers.md says what follows)")
 
 
 def _chat(**how: Any) -> ChatRequest:

@@ -51,6 +51,8 @@ class Conditions(Record):
     """The model that drafts tokens; empty when none does."""
     lora: str = ""
     """The adapter over the weights; empty without one."""
+    decided_by: dict[str, str] = field(default_factory=dict)
+    """Of what a server does not tell: field -> who decides it. Two models of one decider do not differ in it."""
 
     def with_facts(self, facts: Mapping[str, Any]) -> Conditions:
         """These conditions as the engine reports them; facts of other names or types are left aside.
@@ -80,6 +82,7 @@ _FACTS: Final[dict[str, type]] = {
     "projector": str,
     "draft": str,
     "lora": str,
+    "decided_by": dict,
 }
 
 

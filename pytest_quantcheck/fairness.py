@@ -7,12 +7,10 @@ verdict on the file, it explains a loss or informs; what the run did differently
 from __future__ import annotations
 
 from collections.abc import Collection
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from typing import Final
 
 from pytest_quantcheck.conditions import Conditions
 from pytest_quantcheck.file_differences import file_differences
@@ -25,6 +23,7 @@ from pytest_quantcheck.rows import KINDS
 from pytest_quantcheck.rows import ROWS
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
+from pytest_quantcheck.untold import untold
 
 __all__ = ["KINDS", "ROWS", "Difference", "differences", "prompts_alike", "run_differences", "thinking_arms"]
 
@@ -68,7 +67,7 @@ def differences(
         found += file_differences(
             old, new, prompts_alike=alike, template_pinned=pinned, sampled=sampled, renderings=renderings
         )
-    found += [difference("not told", f"the {role}'s server {text}") for role, text in _untold(cards, conditions)]
+    found += untold(cards, conditions, prompts_alike=prompts_alike(pairs))
     found += thinking_arms([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     found += more
     order = list(ROWS)
@@ -120,25 +119,6 @@ def run_differences(baseline: Conditions, candidate: Conditions) -> list[Differe
             text = _both(old or "none", new or "none")
             found.append(difference(row, f"{words} {text}; {so}"))
     return found
-
-
-_TOLD: Final = {
-    "chat_template": "its chat template",
-    "vocabulary_digest": "its vocabulary",
-    "tensor_table_digest": "the types of its tensors",
-    "kv_type": "the type of its KV cache",
-    "flash_attention": "flash attention",
-    "system": "its instruction sets and devices",
-}
-"""Fields of a card and of conditions that are compared between files, in words."""
-
-
-def _untold(cards: Mapping[Role, ModelCard], conditions: Mapping[Role, Conditions]) -> Iterator[tuple[Role, str]]:
-    for role, card in cards.items():
-        sides = (card, conditions.get(role))
-        silent = [words for name, words in _TOLD.items() if not any(getattr(side, name, "") for side in sides)]
-        if card.served and silent:
-            yield role, f"does not tell {', '.join(silent[:-1])}{' or ' if silent[1:] else ''}{silent[-1]}"
 
 
 def _both(old: object, new: object) -> str:

@@ -119,7 +119,8 @@ def _shapes(card: ModelCard) -> dict[str, Scalar]:
 def _other_size(old: ModelCard, new: ModelCard) -> bool:
     """Whether the numbers of weights differ by more than an output matrix of its own and small helper tensors."""
     sizes = [old.parameters, new.parameters]
-    if old.tied_embeddings != new.tied_embeddings:
+    # a server that does not tell the tensors does not tell this either
+    if old.embedding_type and new.embedding_type and old.tied_embeddings != new.tied_embeddings:
         untied = 0 if new.tied_embeddings else 1
         card = new if untied else old
         sizes[untied] -= (card.vocabulary or 0) * (card.embedding_length or 0)

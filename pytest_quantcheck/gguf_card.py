@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -183,7 +184,7 @@ def read_card(path: str | Path) -> ModelCard:
         add_space_prefix=words.add_space_prefix,
         bos=words.bos,
         eos=words.eos,
-        tensor_table_digest=_table_digest(tensors),
+        tensor_table_digest=table_digest(tensors),
         embedding_type=embedding,
         output_type=output or embedding,
         tied_embeddings=bool(embedding) and not output,
@@ -240,7 +241,8 @@ def _refuse_other_files(header: Header, architecture: str, tensors: tuple[Tensor
         raise GgufError(f"has a chat template that is no text or too long ({header.spans[_TEMPLATE].length} bytes)")
 
 
-def _table_digest(tensors: tuple[Tensor, ...]) -> str:
+def table_digest(tensors: Sequence[Tensor]) -> str:
+    """Of the names, shapes and types of tensors, in order."""
     rows = "".join(f"{tensor.name}\0{tensor.shape}\0{tensor.type}\n" for tensor in tensors)
     return text_digest(rows)
 

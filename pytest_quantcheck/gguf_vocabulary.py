@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -320,11 +322,55 @@ def _span(header: Header, key: str, *kinds: int, least: int = 0) -> Span | None:
     return span
 
 
+def told_digests(arrays: Mapping[str, Sequence[Any]]) -> tuple[str, str] | None:
+    """Digests of a vocabulary and of its types that somebody tells, not the file: those that `read_vocabulary` finds.
+
+    None where they cannot be the file's: a token that is no text, or one that was not sent as it is.
+
+    :param arrays: 'tokens', 'merges', 'scores' and 'token_type', as far as the file has them.
+    """
+    made = {}
+    try:
+        for key, values in arrays.items():
+            kind, pack = _TOLD[key]
+            made[key] = kind, len(values), b"".join(map(pack, values))
+    except (AttributeError, TypeError, ValueError, struct.error):
+        return None
+    digests = []
+    for keys in (("tokens", "merges", "scores"), ("token_type",)):
+        digest = hashlib.blake2b(digest_size=16)
+        for kind, length, data, key in ((*made[key], key) for key in keys if key in made):
+            digest.update(_head(key, kind, length, len(data)))
+            digest.update(data)
+        digests.append(digest.hexdigest() if any(key in made for key in keys) else "")
+    return digests[0], digests[1]
+
+
+def _text_bytes(text: str) -> bytes:
+    if "\ufffd" in text:  # bytes that are no UTF-8 were replaced on the way
+        raise ValueError(text)
+    data = text.encode()
+    return _U64.pack(len(data)) + data
+
+
+_TOLD: Final[dict[str, tuple[int, Callable[[Any], bytes]]]] = {
+    # array -> the type of its elements in a GGUF file, and how one of them stands there
+    "tokens": (STRING, _text_bytes),
+    "merges": (STRING, _text_bytes),
+    "scores": (6, struct.Struct("<f").pack),
+    "token_type": (5, struct.Struct("<i").pack),
+}
+
+
+def _head(key: str, kind: int, length: int, size: int) -> bytes:
+    return f"{key} {kind} {length} {size}\0".encode()
+
+
 def _digest(file: BinaryIO, header: Header, keys: Sequence[str], first: bytes = b"") -> str:
     """Of the arrays of these keys, byte for byte; '' when there are none. ``first`` are the bytes of the first one."""
     digest = hashlib.blake2b(digest_size=16)
     spans = {key: span for key in keys if (span := header.spans.get(f"tokenizer.ggml.{key}"))}
     for number, (key, span) in enumerate(spans.items()):
-        digest.update(f"{key} {span.kind} {span.length} {span.size}\0".encode())
+        digest.update(_head(key, span.kind, span.length, span.size))
         digest.update(first if first and not number else read_at(file, span.offset, span.size))
     return digest.hexdigest() if spans else ""

@@ -84,6 +84,8 @@ class Ledger:
         """By source: how an engine's file was when its header was read."""
         self.renderings: tuple[Renderings, ...] = ()
         """What the baseline's and the candidate's templates make of a few conversations, where they differ."""
+        self.foretold: Mapping[Role, Payload] = {}
+        """Conditions that servers told before anything was asked of their models."""
         self.companions: Sequence[Difference] = ()
         self.use: dict[Role, RoleUse] = {}
         self.refusal = ""
@@ -189,7 +191,10 @@ class Ledger:
 
     def conditions(self) -> dict[Role, Conditions]:
         """Under which conditions each side runs, as its engine reports them once both sides were loaded."""
-        plans = {role: planned(role, self.settings, self.pins, self.cards.get(role)) for role in self.settings.roles}
+        plans = {
+            role: planned(role, self.settings, self.pins, self.cards.get(role)).with_facts(self.foretold.get(role, {}))
+            for role in self.settings.roles
+        }
         facts = {role: self.use[role].facts for role in plans if role in self.use and self.use[role].facts}
         if self.recording is not None:
             recorded, now = self.recording.conditions, plans[Role.CANDIDATE]

@@ -42,6 +42,7 @@ from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.shapes import misfit
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
+from pytest_quantcheck.voice import Voice
 
 FORMAT: Final = 1
 """Of both kinds of file."""
@@ -82,10 +83,12 @@ class Recording:
     """What `settings_of` makes of the settings."""
     references: Mapping[str, str] = field(default_factory=dict)
     """Whose log-probabilities recorded figures were measured against: fingerprint -> file name."""
+    voice: Voice | None = None
+    """Of a served model that nothing else tells from another one."""
 
     def to_json(self) -> Payload:
         """As JSON builtins. Where the file lay is nobody's business."""
-        kept = replace(self.conditions, threads=None, batch=None, gpu_layers="", prompt_cache=False)
+        kept = replace(self.conditions, threads=None, batch=None, gpu_layers="", prompt_cache=False, decided_by={})
         return {
             "format": FORMAT,
             "model": replace(self.card, path=self.card.file_name).to_payload(),
@@ -93,6 +96,7 @@ class Recording:
             "held to": self.pins.to_payload(),
             "settings": self.settings,
             **({"references": dict(self.references)} if self.references else {}),
+            **({"voice": self.voice.to_payload()} if self.voice is not None else {}),
         }
 
     @classmethod
@@ -106,6 +110,7 @@ class Recording:
                 Pins.from_payload(found["held to"]),
                 dict(found["settings"]),
                 dict(found.get("references", {})),
+                Voice.from_payload(found["voice"]) if "voice" in found else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _other(error) from None

@@ -103,11 +103,17 @@ class Usage(Record):
 
 @dataclass(frozen=True, slots=True)
 class Timings(Record):
-    """Seconds since the request reached the model. ``first_visible_s`` is None when nothing visible came."""
+    """Seconds since the request reached the model. ``first_visible_s`` is None when nothing visible came.
+
+    ``drafted`` tokens were proposed by a draft model (speculative decoding), ``accepted`` of them the model itself
+    would have written too; 0 where nothing drafts.
+    """
 
     first_token_s: float
     first_visible_s: float | None
     total_s: float
+    drafted: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,10 @@ KINDS: Final = ("quality", "distribution", "speed", "memory", "attribution")
 question whether the weights are to blame."""
 
 
+UNTOLD: Final = "not told"
+"""The row of what a server keeps to itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One thing that is compared: its name (what a user writes in ``--quant-allow``), its level and what it rules out.
@@ -146,11 +150,19 @@ FILE_ROWS: Final = (
         "Each side's KL divergence is from its own unquantized weights: what rounding cost each, not which is better.",
     ),
     Row(
-        "not told",
+        UNTOLD,
+        "blocks",
+        KINDS,
+        "what a server keeps to itself: context, vocabulary, KV cache, flash attention, devices, template, types",
+        "A difference in it would not be seen, so it rules out what that would: a hidden KV cache everything, a hidden "
+        "template only explains. What one server decides for all of its models cannot differ between two of them.",
+    ),
+    Row(
+        "same address",
         "informs",
         (),
-        "what a server keeps to itself",
-        "What only one side tells is not compared, so a difference in it would not be seen.",
+        "what a server without other marks answers to fixed questions",
+        "Of a recorded baseline: whether the same model still answers at its address, or another one took its place.",
     ),
     Row("same content", "informs", (), "all bytes of both files", "An A/A run: every difference is chance."),
     Row(

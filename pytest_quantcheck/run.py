@@ -17,11 +17,12 @@ from pytest_quantcheck.distribution import CACHE_KEY
 from pytest_quantcheck.distribution import PINS_KEY
 from pytest_quantcheck.distribution import SHARED_KEY
 from pytest_quantcheck.distribution import USE_KEY
-from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.models import Models
 from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.pins import Pins
+from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import encode
 from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Role
@@ -32,6 +33,7 @@ from pytest_quantcheck.reports.header import snapshot_lines
 from pytest_quantcheck.reports.junit import tell_suite
 from pytest_quantcheck.reports.outputs import Outputs
 from pytest_quantcheck.reports.status import status_words
+from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.said import Said
 from pytest_quantcheck.said import make_sendable
 from pytest_quantcheck.said import said_of
@@ -84,24 +86,49 @@ class Run(Models):
                 self.ledger.cards[role] = self.model(role).card
                 files = getattr(self.model(role).engine, "files", None)
                 self.ledger.file_states[self._settings.source(role)] = getattr(files, "state", None)
-            except EngineRefused as error:
-                live = role is Role.BASELINE and not self._settings.records
-                raise self._refused("baseline" if live else "model", str(error)) from None
+            except EngineError as error:
+                raise self._refused_model(role, error) from None
         try:
             self.ledger.references = self._references.check(self.ledger.cards)
-            if self.snapshots is not None and (why := self.snapshots.refuses(self.ledger.cards)):
-                raise WrongValue("model", why)
+            heard = self._heard()
             self.ledger.pins = self._base_pins = self.pins
             told = named_differences(self._settings, self.ledger.cards)
             if self._settings.devices or getattr(self._config.option, "tx", None):
                 entries_of(self._config)
         except WrongValue as wrong:
             raise self._refused(wrong.option, str(wrong)) from None
+        self.ledger.foretold = {role: self._foretold(role) for role in self._settings.roles}
         named = [row for row, file in (("projector", self._settings.mmproj), ("drafter", self._settings.draft)) if file]
-        self.ledger.companions = [*told, *companion_differences(self.ledger.cards, named=named)]
+        self.ledger.companions = [*told, *heard, *companion_differences(self.ledger.cards, named=named)]
         self.ledger.sampling = self.repeats.sampling
         if self._settings.pin_template is not None and self.pins.template is None:
             raise self._refused("pin_template", "the baseline has no chat template")
+
+    def _foretold(self, role: Role) -> Payload:
+        """The conditions that a server tells before it is asked anything; a file's are those of its loading."""
+        try:
+            told: Payload = getattr(self.model(role).engine, "foretold", {})
+        except EngineError as error:
+            raise self._refused_model(role, error) from None
+        return told
+
+    def _heard(self) -> list[Difference]:
+        """What became of the recorded baseline behind its address; WrongValue when no other may replace it."""
+        if self.snapshots is None:
+            return []
+        cards = self.ledger.cards
+        try:
+            if self._settings.records:
+                self.snapshots.voice(cards[Role.BASELINE])
+            if why := self.snapshots.refuses(cards):
+                raise WrongValue("model", why)
+            return self.snapshots.same_address(cards)
+        except EngineError as error:
+            raise WrongValue("model", str(error)) from None
+
+    def _refused_model(self, role: Role, error: EngineError) -> pytest.UsageError:
+        live = role is Role.BASELINE and not self._settings.records
+        return self._refused("baseline" if live else "model", str(error))
 
     def pytest_report_header(self) -> list[str]:
         """Who is compared, under which conditions, and what differs."""

@@ -16,6 +16,7 @@ from pytest_quantcheck.power import samples_to_clear
 from pytest_quantcheck.power import samples_to_convict
 from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import Word
+from pytest_quantcheck.rows import UNTOLD
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.statistics import Rule
@@ -127,7 +128,7 @@ class Facts:
 
 def sentence(kind: str, facts: Facts) -> str:
     """The verdict in one sentence."""
-    allowed = [difference.row for difference in facts.differences if difference.allowed]
+    allowed = dict.fromkeys(difference.row for difference in facts.differences if difference.allowed)
     notes = f"; compared in spite of {', '.join(allowed)} (--quant-allow)" if allowed else ""
     if kind == "unfair":
         return f"UNFAIR, no verdict: {'; '.join(d.text for d in _blocking(facts))}{notes}"
@@ -153,8 +154,11 @@ def _measured(facts: Facts) -> str:
 
 
 def _regression(facts: Facts) -> str:
-    explained = ", ".join(difference.row for difference in facts.differences if difference.level == "explains")
-    cause = f"; the files also differ in {explained}, so the recipe need not be the cause" if explained else ""
+    explain = dict.fromkeys(difference.row for difference in facts.differences if difference.level == "explains")
+    unseen = explain.pop(UNTOLD, "unseen") is None
+    also = f"; the files also differ in {', '.join(explain)}" if explain else ""
+    also = also or ("; the files may also differ in what their servers do not tell" if unseen else "")
+    cause = f"{also}, so the recipe need not be the cause" if also else ""
     return f"REGRESSION: {'; '.join(_failures(facts))}{cause}"
 
 

@@ -32,10 +32,16 @@ from pytest_quantcheck.recording import SnapshotError
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
+from pytest_quantcheck.rows import Difference
+from pytest_quantcheck.rows import difference
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.snapshot_files import Location
 from pytest_quantcheck.snapshot_files import QuantSnapshots
 from pytest_quantcheck.text import digest
+from pytest_quantcheck.voice import Voice
+from pytest_quantcheck.voice import is_other
+from pytest_quantcheck.voice import listen
+from pytest_quantcheck.voice import needs_voice
 
 
 class Snapshots:
@@ -51,6 +57,7 @@ class Snapshots:
         self._settings = settings
         self._engine = engine
         self._recording: Recording | None = None
+        self._voice: Voice | None = None
         self.distributions = Distributions(self.folder / FOLDER, self.shown, self._measured)
         """The log-probabilities that recorded figures were measured against."""
         QuantSnapshots.snapshot_dirname = str(self.folder)
@@ -102,11 +109,44 @@ class Snapshots:
             return ""
         old, new = self.recorded.card, cards[Role.BASELINE]
         if recording.identity(old) == recording.identity(new):
-            return ""
+            if not self._is_other_voice(new):
+                return ""
+            return (
+                f"the recorded baseline is {old.file_name}, and another model, machine or build answers there now; "
+                "--quant-record makes it the baseline"
+            )
         another = f"{new.file_name} is another file"
         if old.file_name == new.file_name:
             another = "this is another file of that name"
         return f"the recorded baseline is {old.file_name}, and {another}; --quant-record makes it the baseline"
+
+    def same_address(self, cards: Mapping[Role, ModelCard]) -> list[Difference]:
+        """Whether the recorded baseline still answers where the candidate is asked; nothing where others do."""
+        new = cards.get(Role.CANDIDATE)
+        if self._settings.records or self.recorded is None or new is None or self.recorded.voice is None:
+            return []
+        old = self.recorded.card
+        if recording.identity(old) != recording.identity(new):
+            return []
+        if self._is_other_voice(new):
+            said = f"another model, machine or build answers at {old.file_name} than the one that was recorded there"
+        else:
+            said = f"{old.file_name} answers as it did when the baseline was recorded: most likely the same model (A/A)"
+        return [difference("same address", said)]
+
+    def _is_other_voice(self, card: ModelCard) -> bool:
+        recorded = self.recorded.voice if self.recorded is not None else None
+        heard = self.voice(card) if recorded is not None else None
+        return recorded is not None and heard is not None and is_other(recorded, heard)
+
+    def voice(self, card: ModelCard) -> Voice | None:
+        """What the model says, heard once; None where its card tells it from others.
+
+        :raises EngineError: when it does not answer.
+        """
+        if self._voice is None and needs_voice(card):
+            self._voice = listen(self._engine())
+        return self._voice
 
     def holds(self) -> Recording | None:
         """The recording that this run goes on with: the settings are the same, and no other file may replace it."""
@@ -134,7 +174,8 @@ class Snapshots:
         references = {one.reference_fingerprint: one.reference for one in (needed or {}).values()}
         if needed is None and self._recording is not None:
             references = dict(self._recording.references)
-        made = Recording(ledger.cards[Role.BASELINE], conditions, pins or ledger.pins, settings, references)
+        card = ledger.cards[Role.BASELINE]
+        made = Recording(card, conditions, pins or ledger.pins, settings, references, self._voice)
         try:
             ledger.distributions = self.distributions.told(0 if needed is None else self.distributions.tidy(needed))
             write_atomically(self.path, recording.written(made.to_json()))

@@ -1,4 +1,4 @@
-"""quant_speed: floors of speed over fixed token counts, and the comparison with the baseline, measured in turn."""
+"""quant_speed: floors of speed over fixed token counts, the comparison with the baseline, and how drafts are taken."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from pytest_quantcheck.checks.base import CheckInput
 from pytest_quantcheck.checks.base import MarkerError
 from pytest_quantcheck.checks.base import checked_count
 from pytest_quantcheck.checks.base import checked_positive
+from pytest_quantcheck.checks.base import checked_share
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.records import Answer
 from pytest_quantcheck.records import Score
+from pytest_quantcheck.records import Timings
 from pytest_quantcheck.speed_rules import FEWEST_PAIRS
 from pytest_quantcheck.speed_rules import FIGURES
 from pytest_quantcheck.speed_rules import MARGINS
@@ -69,6 +71,7 @@ def quant_speed(
     decode: float | None = None,
     prefill: float | None = None,
     ttft_s: float | None = None,
+    draft_acceptance: float | None = None,
     vs_baseline: bool | float | dict[str, float] = False,
     depth: int | str = 0,
     prompt_tokens: int = 512,
@@ -77,12 +80,15 @@ def quant_speed(
 ) -> Check:
     """Value: kept parts / all parts. A part is each limit that is given, and the comparison with the baseline.
 
-    Needs no reply: the engine measures fixed token counts, so no thinking is involved. What the engine raises goes on.
+    Needs no reply: the engine measures fixed token counts, so no thinking is involved. Only the acceptance of drafts is
+    that of the test's own answers, where it asks for any. What the engine raises goes on.
     """
     limits = _limits(decode, prefill, ttft_s)
     margins = _margins(vs_baseline)
-    if not limits and not margins:
-        raise MarkerError("nothing to hold; allowed: decode, prefill, ttft_s, vs_baseline")
+    if draft_acceptance is not None:
+        checked_share("draft_acceptance", draft_acceptance)
+    elif not limits and not margins:
+        raise MarkerError("nothing to hold; allowed: decode, prefill, ttft_s, draft_acceptance, vs_baseline")
     request = BenchRequest(
         prompt_tokens=checked_count("prompt_tokens", prompt_tokens, most=10**7),
         generate_tokens=checked_count("generate_tokens", generate_tokens, most=10**7),
@@ -91,7 +97,7 @@ def quant_speed(
     )
 
     def check(seen: CheckInput) -> Score:
-        if seen.no_speed:
+        if seen.no_speed and (limits or margins):
             raise CheckCannot(f"speed is not judged: {seen.no_speed}")
         duel = seen.duel(request, margins) if margins and seen.duel is not None else None
         kept, lines = [], []
@@ -109,6 +115,12 @@ def quant_speed(
         elif margins:
             kept.append(True)
             lines.append("there is nothing to compare with here")
+        if draft_acceptance is not None:
+            is_kept, line = _drafts(seen, request, draft_acceptance)
+            kept.append(is_kept)
+            lines.append(line)
+            if not limits and not margins:
+                return Score("speed", float(is_kept), line)
         size = f"{_depth_words(request)}{request.prompt_tokens} prompt and {request.generate_tokens} generated tokens"
         why = f"{'; '.join(lines)}; {size}, no thinking involved"
         return Score("speed", sum(kept) / len(kept), why, answer=answer or "")
@@ -138,6 +150,20 @@ def _margins(given: Any) -> dict[str, float]:
         if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < 1:
             raise MarkerError(f"vs_baseline={short(margin)}; allowed: True, or a loss of speed between 0 and 1")
     return {name: float(margin) for name, margin in by_name.items()}
+
+
+def _drafts(seen: CheckInput, request: BenchRequest, floor: float) -> tuple[bool, str]:
+    """Whether enough of what was drafted was accepted, and the words for it. It is counted, not estimated."""
+    replies = [reply for run in seen.runs for reply in run] or list(seen.replies)
+    counts: list[Timings | Bench] = [reply.timings for reply in replies] or [seen.bench(request)]
+    drafted, accepted = sum(one.drafted for one in counts), sum(one.accepted for one in counts)
+    if not drafted:
+        raise CheckCannot("no tokens were drafted: it takes a llama-server with a draft model")
+    kept = accepted >= floor * drafted * (1 - _SAME)
+    where = "the answers" if replies else "the probe"
+    share = f"{100 * accepted / drafted:.3g} %"
+    words = "reaches" if kept else "misses"
+    return kept, f"draft acceptance {share} ({accepted} of {drafted} tokens of {where}) {words} {100 * floor:.3g} %"
 
 
 def _depth(given: int | str) -> int | None:

@@ -18,11 +18,13 @@ FLAT: Final = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Tokens per second, and seconds to the first token."""
+    """Tokens per second, seconds to the first token, and what a draft model had to do with it."""
 
     prefill: float
     decode: float
     ttft: float
+    drafted: int = 0
+    accepted: int = 0
 
 
 def prose_tokens(tokenize: Callable[[str], list[int]], count: int) -> list[int]:
@@ -51,6 +53,8 @@ def measured(request: BenchRequest, depth: int, time_round: Callable[[], Round],
         discarded[0].prefill if is_cold and discarded else None,
         len(discarded),
         settled,
+        sum(one.drafted for one in kept),
+        sum(one.accepted for one in kept),
     )
 
 

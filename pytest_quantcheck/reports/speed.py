@@ -42,9 +42,20 @@ def speed_section(ledger: Ledger) -> Section | None:
         new = result.candidate.bench
         if new is not None:
             rows += [_alone(test, metric, old, new) for metric in UNITS if FIGURES[metric](new)]
+    rows += _drafts(ledger)
     if not rows:
         return None
     return Section(["speed", "", "baseline", "candidate", "ratio of speeds", "verdict"], rows, notes, left=2)
+
+
+def _drafts(ledger: Ledger) -> list[list[str]]:
+    """One row on what draft models had to do with all answers of the run; none where nothing was drafted."""
+    cells = []
+    for role in (Role.BASELINE, Role.CANDIDATE):
+        times = [reply.timings for seen in ledger.observations(role) for reply in seen.replies]
+        drafted, accepted = sum(one.drafted for one in times), sum(one.accepted for one in times)
+        cells.append(f"{100 * accepted / drafted:.3g} % of {drafted}" if drafted else "-")
+    return [["all answers", "draft acceptance", *cells, "-", ""]] if set(cells) != {"-"} else []
 
 
 def _compared(test: str, one: Comparison, duel: Duel) -> list[str]:

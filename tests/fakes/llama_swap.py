@@ -27,18 +27,23 @@ class LlamaSwap(Fake):
 
     :param behind: the servers by the names that the proxy knows them by.
     :param banner: 'reasoning_content' or 'content', where the loading text comes (``sendLoadingState: true``).
+    :param command: how it starts them; '' for an older version, which neither tells it nor unloads a single model.
     """
 
-    def __init__(self, behind: dict[str, OpenAi], *, banner: str = "reasoning_content", **more: Any) -> None:
+    def __init__(
+        self, behind: dict[str, OpenAi], *, banner: str = "reasoning_content", command: str = "", **more: Any
+    ) -> None:
         super().__init__(next(iter(behind.values())).script, **more)
         self.behind = behind
         self.banner = banner
         self.loaded = ""
         self.unloads: list[str] = []
+        self.command = command
 
     def get(self, path: str) -> tuple[int, Any]:
         if path == "/running":
-            running = [{"model": self.loaded, "state": "ready"}] if self.loaded else []
+            told = {"cmd": self.command, "ttl": 0, "name": "", "proxy": "http://127.0.0.1:5800"} if self.command else {}
+            running = [{"model": self.loaded, "state": "ready"} | told] if self.loaded else []
             return 200, {"running": running}
         if path == "/v1/models":
             return 200, {"object": "list", "data": [{"id": name, "owned_by": "llama-swap"} for name in self.behind]}
@@ -58,7 +63,7 @@ class LlamaSwap(Fake):
         return self.behind.get(name), f"/{rest}"
 
     def post(self, path: str, body: Body) -> tuple[int, Any] | Iterator[str]:
-        if path.startswith("/api/models/unload/"):
+        if path.startswith("/api/models/unload/") and self.command:
             self.unloads.append(path.rpartition("/")[2])
             self.loaded = ""
             return 200, {"msg": "ok"}

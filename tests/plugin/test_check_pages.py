@@ -24,6 +24,7 @@ _CELLS = re.compile(r"\| (`+)(?P<answer>.*?)\1 \| (?P<score>[\d.]+) \| (?P<why>.
 
 _CONFTEST = """
 import json, math, os, pathlib, re
+from dataclasses import replace
 from pytest_quantcheck import Buffers, Fidelity, Memory, ScriptedEngine
 from pytest_quantcheck.fidelity import Chunk
 
@@ -33,6 +34,13 @@ def answer():
     return ANSWERS[int(re.search(r"test_row_(\\d+)", os.environ["PYTEST_CURRENT_TEST"])[1])]
 
 class Timed(ScriptedEngine):
+    def chat(self, request):
+        reply = super().chat(request)
+        drafted = re.fullmatch(r"(\\d+) of (\\d+)", answer())
+        if drafted is None:
+            return reply
+        accepted, proposed = map(int, drafted.groups())
+        return replace(reply, timings=replace(reply.timings, drafted=proposed, accepted=accepted))
     def bench(self, request):
         self._bench_tok_s = tuple(map(float, answer().split(",")))
         return super().bench(request)

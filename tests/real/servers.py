@@ -1,7 +1,8 @@
 """Real servers in processes of their own: llama.cpp's, as the xllamacpp wheel carries it, and llama-cpp-python's.
 
 Run as a program: ``python -m tests.real.servers MODEL SETTINGS`` serves a file with llama.cpp's server until its input
-ends; SETTINGS is a JSON object of ``CommonParams``'s attributes. It writes its address on a line.
+ends. SETTINGS is a JSON object of ``CommonParams``'s attributes, and ``draft``, the file of a draft model. It writes
+its address on a line.
 """
 
 from __future__ import annotations
@@ -81,6 +82,9 @@ def _serve(model: str, settings: dict[str, Any]) -> None:
     params.n_gpu_layers = 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.use_jinja, params.warmup = True, False
+    if draft := settings.pop("draft", ""):
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+        params.speculative.draft.mparams.path = draft
     for name, value in settings.items():
         setattr(params, name, value)
     server = xllamacpp.Server(params)

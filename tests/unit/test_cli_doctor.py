@@ -21,14 +21,12 @@ def test_a_llama_server(capsys: pytest.CaptureFixture[str]) -> None:
     with LlamaServer(script, template="<think>").running() as url:
         status = main(["doctor", url])
 
-    said = dict(
-        line.split(None, 1)
-        for line in capsys.readouterr().out.splitlines()
-        if line[:6] in ("model ", "server", "chat  ")
-    )
+    said = {line[:14].strip(): line[14:] for line in capsys.readouterr().out.splitlines()}
     assert status == 0
     assert said["server"] == "llama-server b10000-abcdef"
     assert said["chat"] == "ok, '72'; 5 thinking + 1 visible tokens, reported"
+    silent = "its vocabulary, the type of its KV cache, flash attention, its instruction sets, devices and threads"
+    assert said["not told"].startswith(f"{silent}, the types of its tensors (docs/")
 
 
 def test_what_it_cannot_do_is_said_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,7 @@ from pytest_quantcheck.statistics import Rule
 from pytest_quantcheck.stop_rules import Fact
 from pytest_quantcheck.tally import Tally
 from pytest_quantcheck.verdict import Result
+from pytest_quantcheck.voice import Voice
 from tests.builders import reply
 
 # a model may write lone surrogates; they must not break the way back
@@ -320,6 +321,7 @@ RECORDS: dict[type[Record], st.SearchStrategy[Any]] = {
     Place: st.builds(Place, tuples(texts), counts),
     Choice: choices,
     Embeddings: embeddings,
+    Voice: st.builds(Voice, tuples(texts), tuples(numbers)),
     EmbeddingRequest: st.builds(
         EmbeddingRequest, st.lists(texts.filter(str.strip), min_size=1, max_size=2).map(tuple), numbers
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.server.address import Address
+from pytest_quantcheck.engines.server.dialect import openai_messages
 from pytest_quantcheck.engines.server.engine import ServerEngine
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
@@ -32,6 +34,7 @@ from tests.fakes.ollama import Ollama
 from tests.fakes.openai import LlamaServer
 from tests.fakes.openai import OpenAi
 from tests.fakes.openai import Vllm
+from tests.fakes.router import Router
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 THOUGHT = ("27", " +", " 45", " is", " 72")
@@ -79,15 +82,20 @@ def speaking(
 
 
 def swapped(**more: Any) -> LlamaSwap:
-    return LlamaSwap(
-        {"qat": LlamaServer(script, model="qat.gguf"), "old": LlamaServer(script, model="old.gguf")}, **more
-    )
+    servers: dict[str, OpenAi] = {name: LlamaServer(script, model=f"{name}.gguf") for name in ("qat", "old")}
+    return LlamaSwap(servers, **{"command": "llama-server --port 5800 -m x.gguf -fa on -ctk q8_0 -ctv q8_0"} | more)
+
+
+def routed(**more: Any) -> Router:
+    return Router({name: LlamaServer(script, model=name) for name in ("qat.gguf", "old.gguf")}, **more)
 
 
 FAKES: dict[str, Callable[[], tuple[Fake, str]]] = {
     "llama-server": lambda: (LlamaServer(script), ""),
     "llama-swap": lambda: (swapped(), "qat"),
     "llama-swap, text": lambda: (swapped(banner="content"), "qat"),
+    "llama-swap, older": lambda: (swapped(command=""), "qat"),
+    "router": lambda: (routed(), "qat.gguf"),
     "Ollama": lambda: (Ollama(script), "tiny:q4"),
     "vLLM": lambda: (Vllm(script), ""),
     "vLLM, older": lambda: (Vllm(script, field="reasoning_content"), ""),
@@ -150,7 +158,8 @@ def test_a_server_is_recognised_by_what_it_says_and_not_by_its_port() -> None:
         fake, model = make()
         with speaking(fake, model=model) as pair:
             told = pair.engine.dialect.name
-            assert told == {"another": "an OpenAI-compatible server", "llama-swap": "llama-server"}.get(
+            behind = {"llama-swap": "llama-server", "router": "llama-server"}
+            assert told == {"another": "an OpenAI-compatible server", **behind}.get(
                 name.partition(",")[0], name.partition(",")[0]
             )
             assert pair.engine.card().served
@@ -266,6 +275,15 @@ def test_a_thought_that_a_server_hides_is_counted_by_its_tokeniser() -> None:
     assert (reply.usage.thinking, reply.usage.visible, reply.usage.source) == (42, 1, "re-tokenised")
 
 
+def test_what_a_grammar_governs_hides_no_thought() -> None:
+    with speaking(Vllm(script, field="hidden")) as pair:
+        reply = pair.ask("long", json_schema={"type": "string"})
+        assert (reply.usage.thinking, reply.usage.visible) == (0, 43)
+    with speaking(LlamaServer(script, field="hidden")) as pair:  # and llama-server shows all of them
+        pair.fake.deltas = lambda says, body: ({"content": token} for token in says.text)
+        assert pair.ask("long").usage.thinking == 0
+
+
 def test_without_a_tokeniser_a_hidden_thought_is_estimated() -> None:
     with speaking(OpenAi(script, field="hidden")) as pair:
         reply = pair.ask("long")
@@ -278,6 +296,37 @@ def test_an_answer_without_a_thought_has_none_however_it_is_tokenised() -> None:
     for fake in (Vllm(script, field="hidden"), OpenAi(script, field="hidden"), Ollama(script, chunk=3)):
         with speaking(fake, model=fake.model) as pair:
             assert pair.ask("plain").usage.thinking == 0
+
+
+# --- llama-server's router --------------------------------------------------------------------------------------------
+
+
+def test_a_router_loads_one_model_and_lets_it_go() -> None:
+    fake = routed()
+    with speaking(fake, model="qat.gguf") as pair:
+        assert pair.engine.card().name.startswith("qat.gguf ")
+        assert fake.states == {"qat.gguf": "loaded", "old.gguf": "unloaded"}
+        assert pair.ask("sum").text == "seventy two"
+        facts = pair.engine.facts
+        assert facts["build"] == "llama-server b10000-abcdef behind its router"
+        assert facts["kv_type"] == "q8_0"
+        assert {body["model"] for body in fake.bodies("/tokenize")} == {"qat.gguf"}
+    assert fake.states == {"qat.gguf": "unloaded", "old.gguf": "unloaded"}
+
+
+def test_a_model_that_a_router_cannot_load_or_does_not_have() -> None:
+    with (
+        speaking(routed(broken=("old.gguf",)), model="old.gguf") as pair,
+        pytest.raises(EngineRefused, match=r"#old.gguf: the router could not load the model"),
+    ):
+        pair.engine.card()
+    with (
+        speaking(routed(), model="new") as pair,
+        pytest.raises(EngineRefused, match=r"no model 'new'; it has: old.gguf, qat.gguf"),
+    ):
+        pair.engine.card()
+    with speaking(routed()) as pair, pytest.raises(EngineRefused, match=r"has 2 models; name one after a '#'"):
+        pair.engine.card()
 
 
 # --- llama-swap -----------------------------------------------------------------------------------------------------
@@ -302,11 +351,24 @@ def test_llama_swap_is_spoken_to_at_its_front_and_told_to_let_go() -> None:
     fake = swapped()
     with speaking(fake, model="qat") as pair:
         pair.ask("sum")
-        assert pair.engine.facts["build"] == "llama-server b10000-abcdef behind llama-swap"
+        facts = pair.engine.facts
+        assert facts["build"] == "llama-server b10000-abcdef behind llama-swap"
+        assert (facts["kv_type"], facts["flash_attention"]) == ("q8_0", "on")
+        assert facts["decided_by"] == {"system": pair.engine.address.url}
         assert pair.engine.card().name.startswith("qat ")
         assert fake.bodies("/v1/chat/completions")[0]["model"] == "qat"
         assert "/upstream/qat/apply-template" in fake.paths()
-    assert fake.unloads == ["qat"]
+    assert (fake.unloads, fake.loaded) == (["qat"], "")
+
+
+def test_a_llama_swap_that_cannot_unload_one_model_is_let_be() -> None:
+    fake = swapped(command="")
+    with speaking(fake, model="qat") as pair:
+        pair.ask("sum")
+        assert pair.engine.facts["kv_type"] == ""
+        start = time.monotonic()
+    assert time.monotonic() - start < 5  # it would be waited for twice as long
+    assert (fake.unloads, fake.loaded) == ([], "qat")
 
 
 def test_a_model_that_llama_swap_does_not_have() -> None:
@@ -437,3 +499,23 @@ def test_names_of_models() -> None:
         pytest.raises(EngineRefused, match="has 2 models; name one after a '#': oth"),
     ):
         pair.engine.card()
+
+
+def test_the_result_of_a_tool_carries_the_id_of_its_call() -> None:
+    def call(name: str) -> dict[str, Any]:
+        return {"id": name, "type": "function", "function": {"name": "f", "arguments": {}}}
+
+    asked: list[dict[str, Any]] = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [call("a"), call("b"), call("c")]},
+        {"role": "tool", "content": "1", "tool_call_id": "b"},
+        {"role": "tool", "content": "2"},
+        {"role": "tool", "content": "3"},
+        {"role": "tool", "content": "4"},
+    ]
+
+    told = openai_messages(asked)
+
+    assert [message.get("tool_call_id") for message in told[2:]] == ["b", "a", "c", None]
+    assert told[1]["tool_calls"][0]["function"]["arguments"] == "{}"
+    assert asked[3] == {"role": "tool", "content": "2"}

@@ -397,3 +397,20 @@ def test_the_thought_of_an_answer_that_ended_early_is_not_compared() -> None:
     assert thinking_inflation(whole) is not None
     assert thinking_inflation([early] * 3) is None
     assert thinking_inflation([*whole, early]) == thinking_inflation(whole)
+
+
+def test_what_a_server_does_not_tell_is_no_difference_that_was_seen() -> None:
+    hidden = Difference(
+        "not told", "explains", "the candidate's server does not tell its chat template", ("attribution",)
+    )
+
+    assert judged([ASKED, LOST], hidden).sentence.endswith(
+        "; the files may also differ in what their servers do not tell, so the recipe need not be the cause"
+    )
+    assert "also differ in chat template, so" in judged([ASKED, LOST], EXPLAINS, hidden).sentence
+
+
+def test_what_was_allowed_is_named_once() -> None:
+    allowed = Difference("not told", "blocks", "x", ("quality",), allowed=True)
+
+    assert judged([ASKED], allowed, allowed).sentence.endswith("; compared in spite of not told (--quant-allow)")

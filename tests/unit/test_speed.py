@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from pytest_quantcheck.draws import prose
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.records import Bench
+from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Score
+from pytest_quantcheck.records import Timings
+from tests.builders import reply
 from tests.builders import score
 
 # 95 % sure of at least 903 and 47.2 tok/s, of at most 0.1071 s
@@ -110,6 +114,56 @@ def test_where_speed_cannot_be_judged_neither_limits_nor_comparisons_are(keyword
         quant_speed(**keywords)(given)
 
 
+def drafting(*counts: tuple[int, int]) -> tuple[Reply, ...]:
+    """Answers of a server with a draft model: (drafted, accepted) of each."""
+    plain = reply("72")
+    return tuple(replace(plain, timings=Timings(0.1, 0.1, 0.2, *each)) for each in counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "why"),
+    [
+        (((60, 45), (20, 15)), 1.0, "draft acceptance 75 % (60 of 80 tokens of the answers) reaches 75 %"),
+        (((60, 45), (20, 14)), 0.0, "draft acceptance 73.8 % (59 of 80 tokens of the answers) misses 75 %"),
+        (((0, 0), (8, 8)), 1.0, "draft acceptance 100 % (8 of 8 tokens of the answers) reaches 75 %"),
+    ],
+)
+def test_the_share_of_drafted_tokens_is_that_of_the_tests_answers(
+    counts: tuple[tuple[int, int], ...], value: float, why: str
+) -> None:
+    found = score(quant_speed(draft_acceptance=0.75), *drafting(*counts))
+
+    assert (found.value, found.why) == (value, why)
+
+
+def test_a_test_that_asks_nothing_takes_the_probes_drafts() -> None:
+    found = score(quant_speed(draft_acceptance=0.75), bench=replace(BENCH, drafted=100, accepted=76))
+
+    assert found.value == 1.0
+    assert found.why == "draft acceptance 76 % (76 of 100 tokens of the probe) reaches 75 %"
+
+
+def test_where_nothing_drafts_there_is_nothing_to_judge() -> None:
+    for replies in (drafting((0, 0)), ()):
+        with pytest.raises(CheckCannot, match=r"^no tokens were drafted: it takes a llama-server with a draft model$"):
+            score(quant_speed(draft_acceptance=0.0), *replies, bench=BENCH)
+
+
+def test_drafts_need_no_quiet_machine_and_are_one_part_of_several() -> None:
+    shared = CheckInput(drafting((10, 5)), lambda request: BENCH, no_speed="2 workers share this machine")
+    assert quant_speed(draft_acceptance=0.5)(shared).value == 1.0
+    with pytest.raises(CheckCannot, match="2 workers"):
+        quant_speed(draft_acceptance=0.5, decode=1)(shared)
+    assert score(quant_speed(draft_acceptance=0.5, decode=10**6), *drafting((10, 5)), bench=BENCH).value == 0.5
+
+
+def test_of_several_runs_all_drafts_count() -> None:
+    one, two = drafting((10, 2)), drafting((10, 10))
+    given = CheckInput(two, lambda request: BENCH, runs=(one, two))
+
+    assert quant_speed(draft_acceptance=0.7)(given).why.startswith("draft acceptance 60 % (12 of 20 ")
+
+
 @pytest.mark.parametrize(
     ("new", "answer", "value"),
     [(100.0, "no-regression", 1.0), (120.0, "no-regression", 1.0), (90.0, "regression", 0.0)],
@@ -153,12 +207,14 @@ def test_without_a_baseline_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("keywords", "line"),
     [
-        ({}, "nothing to hold; allowed: decode, prefill, ttft_s, vs_baseline"),
+        ({}, "nothing to hold; allowed: decode, prefill, ttft_s, draft_acceptance, vs_baseline"),
         ({"vs_baseline": False}, "nothing to hold"),
         ({"decode": 0}, "decode=0"),
         ({"decode": "fast"}, "decode='fast'"),
         ({"prefill": float("inf")}, "prefill=inf"),
         ({"ttft_s": -1}, "ttft_s=-1"),
+        ({"draft_acceptance": 70}, "draft_acceptance=70; allowed: a number from 0 to 1"),
+        ({"draft_acceptance": "most"}, "draft_acceptance='most'"),
         ({"decode": 1, "repeats": 2}, "repeats=2; allowed: a whole number from 3"),
         ({"decode": 1, "prompt_tokens": 1.5}, "prompt_tokens=1.5"),
         ({"decode": 1, "depth": -1}, "depth=-1"),

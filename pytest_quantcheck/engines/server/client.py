@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
+from urllib.parse import quote
 
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineHung
@@ -106,13 +107,16 @@ class Client:
         self._lock = threading.Lock()
         self._http: httpx.Client | None = None
         self._parent: Client | None = None  # whose connections are used
+        self._routed = ""  # the model whose name goes along with every request
 
     def get(self, path: str, *, patience: float | None = None, attempts: int = 1) -> Answer:
         """What a GET answers, whatever the status; EngineRefused when nobody answers."""
-        return self._whole("GET", path, None, patience, attempts)
+        query = f"?model={quote(self._routed, safe='')}" if self._routed else ""
+        return self._whole("GET", path + query, None, patience, attempts)
 
     def post(self, path: str, body: dict[str, Any], *, patience: float | None = None) -> Answer:
         """What a POST answers, whatever the status but those that say 'not now' for too long."""
+        body = {"model": self._routed} | body if self._routed else body
         return self._whole("POST", path, body, patience, _ATTEMPTS)
 
     def lines(self, path: str, body: dict[str, Any], patience: Patience) -> Generator[str]:
@@ -158,6 +162,13 @@ class Client:
         """A client of what lies at another path of the same server."""
         client = Client(Address(self.address.url + path), timeout=self.timeout, key=self._key)
         client._parent = self
+        return client
+
+    def routed(self, model: str) -> Client:
+        """A client of one of the models behind this address: its name goes along with every request."""
+        client = self.beside("")
+        client.address = Address(self.address.url, model)
+        client._routed = model
         return client
 
     def blot(self, text: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 from typing import ClassVar
+from typing import Final
 
 from pytest_quantcheck.choices import Choice
 from pytest_quantcheck.embeddings import Embeddings
@@ -23,7 +24,6 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
-from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
@@ -31,6 +31,9 @@ from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_budget
 from pytest_quantcheck.engines.server.client import Answer
 from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.command_line import told_by
+from pytest_quantcheck.engines.server.proxies import Proxy
+from pytest_quantcheck.engines.server.proxies import let_go
 from pytest_quantcheck.engines.server.reply import estimated
 from pytest_quantcheck.engines.server.stream import Heard
 from pytest_quantcheck.engines.server.stream import hear_openai
@@ -40,6 +43,10 @@ from pytest_quantcheck.records import Payload
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import Family
 from pytest_quantcheck.thinking import recognise
+
+ALL: Final = ("kv_type", "flash_attention", "system")
+"""What a server process decides and no server tells."""
+_OF_MACHINE: Final = ("system",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,10 @@ class Dialect:
     name: ClassVar[str] = "an OpenAI-compatible server"
     counts_end: ClassVar[bool] = True
     """Whether the reported tokens include the one that ends an answer."""
+    may_hide: ClassVar[bool] = True
+    """Whether it may keep a thought to itself."""
+    decides: ClassVar[Sequence[str]] = ()
+    """Conditions that are the same for all models behind its address, told or not."""
     chat_path: ClassVar[str] = "/v1/chat/completions"
     completion_path: ClassVar[str] = "/v1/completions"
 
@@ -70,13 +81,11 @@ class Dialect:
         self.model = model
         self.wire_model = model
         """Its name on the wire."""
-        self.through = ""
-        """The proxy in front, if any."""
-        self._unload_path = ""
+        self._proxy: Proxy | None = None
 
-    def go_through(self, proxy: str, model: str, unload_path: str) -> None:
+    def go_through(self, proxy: Proxy) -> None:
         """Ask for answers at a proxy, which knows the model by its own name."""
-        self.through, self.model, self._unload_path = proxy, model, unload_path
+        self._proxy, self.model = proxy, proxy.model
 
     # --- what it tells of itself ----------------------------------------------------------------------------------
 
@@ -93,7 +102,18 @@ class Dialect:
         """What of the conditions is known; None and '' overrule what was planned, for nobody knows it."""
         del settings
         unknown = {"context": None, "kv_type": "", "gpu_layers": "", "threads": None}
-        return unknown | {"build": f"{self.name}{f' behind {self.through}' if self.through else ''}"}
+        told = {} if self._proxy is None else told_by(self._proxy.command)
+        return unknown | told | {"build": self._build(), "decided_by": self._deciders()}
+
+    def _build(self, version: str = "") -> str:
+        """The server, its version, and the proxy in front of it."""
+        behind = "" if self._proxy is None else f" behind {self._proxy.name}"
+        return f"{self.name} {version}".rstrip() + behind
+
+    def _deciders(self) -> dict[str, str]:
+        """Who decides what is not told. A proxy runs a process for each model, mostly on its own machine."""
+        decides = self.decides if self._proxy is None else _OF_MACHINE
+        return dict.fromkeys(decides, self.front.address.url)
 
     @property
     def family(self) -> Family | None:
@@ -234,9 +254,8 @@ class Dialect:
 
     def unload(self) -> None:
         """Let the model go, where the server holds several; the next request loads it again."""
-        if self._unload_path:
-            with suppress(EngineError):  # an older proxy can only unload all models, which may be others'
-                self.front.post(self._unload_path, {})
+        if self._proxy is not None:
+            let_go(self._proxy.unload, self._proxy.is_loaded)
 
     def expect(self, answer: Answer) -> dict[str, Any]:
         """The fields of a success; EngineRefused otherwise."""
@@ -270,8 +289,22 @@ def family_of(template: str | None) -> Family | None:
 
 
 def openai_messages(messages: Sequence[Message]) -> list[Message]:
-    """The messages with the arguments of earlier calls as the JSON text that OpenAI's protocol wants."""
-    return [_with_text_arguments(message) for message in messages]
+    """The messages as OpenAI's protocol wants them: arguments as JSON text, and each result with its call's id.
+
+    A result without an id is taken for that of the next call that has none.
+    """
+    made, open_calls = [], deque[str]()
+    for message in map(_with_text_arguments, messages):
+        if message.get("role") == "assistant":
+            open_calls = deque(str(call.get("id", "")) for call in message.get("tool_calls") or ())
+        elif message.get("role") == "tool":
+            given = message.get("tool_call_id")
+            if given is not None:
+                open_calls = deque(one for one in open_calls if one != given)
+            elif open_calls:
+                message = message | {"tool_call_id": open_calls.popleft()}
+        made.append(message)
+    return made
 
 
 def _with_text_arguments(message: Message) -> Message:

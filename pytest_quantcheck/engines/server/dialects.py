@@ -13,13 +13,14 @@ from pytest_quantcheck.engines.server.llama_cpp_python import TITLE
 from pytest_quantcheck.engines.server.llama_cpp_python import LlamaCppPython
 from pytest_quantcheck.engines.server.llama_server import LlamaServer
 from pytest_quantcheck.engines.server.ollama import Ollama
+from pytest_quantcheck.engines.server.proxies import LOADING_S
+from pytest_quantcheck.engines.server.proxies import llama_swap
+from pytest_quantcheck.engines.server.proxies import router
 from pytest_quantcheck.engines.server.vllm import Vllm
 from pytest_quantcheck.text import one_line
 
 _SHOWN_MODELS: Final = 8
 _ATTEMPTS: Final = 5
-_LOADING_S: Final = 600.0
-"""Seconds that a proxy may take to load a model."""
 
 
 def recognise(client: Client) -> Dialect:
@@ -38,7 +39,7 @@ def _single(front: Client, wire: Client, patience: float) -> Dialect:
     if props.status in (401, 403):
         raise wire.refusal(props)
     if props.fields.get("role") == "router":
-        raise EngineRefused(f"{wire.address} is a llama-server in router mode; give the address of one model's server")
+        return _behind_router(wire)
     if "default_generation_settings" in props.fields:
         models = _models(wire)
         model = _chosen(wire, _with_file_names(models))
@@ -65,8 +66,18 @@ def _behind_llama_swap(client: Client) -> Dialect:
         model = _chosen(client, {name: name for name in _models(client)})
     upstream = client.beside(f"/upstream/{quote(model, safe='')}")
     # the first question loads the model
-    dialect = _single(client, upstream, max(client.timeout, _LOADING_S))
-    dialect.go_through("llama-swap", model, f"/api/models/unload/{quote(model, safe='')}")
+    dialect = _single(client, upstream, max(client.timeout, LOADING_S))
+    dialect.go_through(llama_swap(client, model))
+    return dialect
+
+
+def _behind_router(client: Client) -> Dialect:
+    """The dialect of one of a llama-server's models, where it holds several, each in a server of its own."""
+    model = _chosen(client, _with_file_names(_models(client)))
+    proxy = router(client, model)
+    one = client.routed(model)
+    dialect = _single(one, one, client.timeout)
+    dialect.go_through(proxy)
     return dialect
 
 
@@ -75,7 +86,7 @@ def _ollama(client: Client, version: str) -> Dialect:
     entries = {one["name"]: one for one in tags if isinstance(one, dict) and isinstance(one.get("name"), str)}
     names = {name.removesuffix(":latest"): name for name in entries} | {name: name for name in entries}
     model = _chosen(client, names)
-    answer = client.post("/api/show", {"model": model})
+    answer = client.post("/api/show", {"model": model, "verbose": True})
     if not answer.ok:
         raise client.refusal(answer)
     return Ollama(client, model, version, entries[model], answer.fields)

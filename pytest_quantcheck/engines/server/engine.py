@@ -96,6 +96,11 @@ class ServerEngine:
         return self._facts
 
     @property
+    def foretold(self) -> Payload:
+        """What is known of these conditions before the first request."""
+        return self.dialect.facts(self._load_settings())
+
+    @property
     def dialect(self) -> Dialect:
         """The server's dialect, found out once; EngineRefused when nobody answers, or nobody who is known."""
         with self._lock:
@@ -122,7 +127,7 @@ class ServerEngine:
         settings = self._load_settings()
         dialect = self._ready(settings)
         prompt, heard = self._hear(dialect, dialect.chat_path, dialect.chat_body, request, settings)
-        family = dialect.family
+        family, how = dialect.family, request.generation
         reply = chat_reply(
             heard,
             Asked(
@@ -133,8 +138,10 @@ class ServerEngine:
                 family=family,
                 opened=opens_thought(prompt.text, family or THINK),
                 tools=request.tools,
-                loop=request.generation.loop,
+                loop=how.loop,
                 counts_end=dialect.counts_end,
+                # a grammar governs from the first token and has no room for a thought
+                may_hide=dialect.may_hide and how.grammar is None and how.json_schema is None,
             ),
         )
         return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply

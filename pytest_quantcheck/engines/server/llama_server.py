@@ -23,6 +23,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.dialect import ALL
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialect import family_of
@@ -60,6 +61,8 @@ class LlamaServer(Dialect):
     """One model of llama-server's."""
 
     name = "llama-server"
+    may_hide = False  # it is asked for the text as the model wrote it
+    decides = ALL
 
     def __init__(self, front: Client, wire: Client, model: str, props: dict[str, Any], meta: dict[str, Any]) -> None:
         super().__init__(front, wire, model)
@@ -127,13 +130,29 @@ class LlamaServer(Dialect):
 
     def facts(self, settings: LoadSettings) -> Payload:
         """Context, build and template."""
-        build = f"{self.name} {self._props.get('build_info') or ''}".strip()
-        return super().facts(settings) | {
+        known = super().facts(settings)
+        return known | {
             "context": self._context,
-            "build": build + (f" behind {self.through}" if self.through else ""),
+            "build": self._build(str(self._props.get("build_info") or "")),
             "template": digest(self.card().chat_template) if self._template else "",
             "family": self.family.name if self.family is not None else "",
+            "draft": known.get("draft") or ("the server's" if self._drafts() else ""),
+            "lora": known.get("lora") or ("the server's" if self._params.get("lora") else ""),
         }
+
+    @property
+    def _params(self) -> dict[str, Any]:
+        settings = self._props.get("default_generation_settings")
+        params = settings.get("params") if isinstance(settings, dict) else None
+        return params if isinstance(params, dict) else {}
+
+    def _slots(self) -> list[dict[str, Any]]:
+        """Its slots; none where it was started with --no-slots."""
+        slots = self.wire.get("/slots").value
+        return [one for one in slots if isinstance(one, dict)] if isinstance(slots, list) else []
+
+    def _drafts(self) -> bool:
+        return any(one.get("speculative") is True for one in self._slots())
 
     @cached_property
     def family(self) -> Family | None:
@@ -226,8 +245,7 @@ class LlamaServer(Dialect):
         """By the server's own clock."""
         from pytest_quantcheck.engines.server.stopwatch import bench
 
-        slots = self.wire.get("/slots").value
-        if isinstance(slots, list) and any(isinstance(one, dict) and one.get("is_processing") for one in slots):
+        if any(one.get("is_processing") for one in self._slots()):
             raise EngineRefused(f"{self.name} answers another request meanwhile: its speed cannot be measured")
         return bench(self, self._context, request)
 

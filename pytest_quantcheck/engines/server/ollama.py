@@ -6,28 +6,30 @@ What it takes and tells: docs/api.md and api/types.go of Ollama.
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64encode
 from collections.abc import Callable
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
-from typing import Final
 
 from pytest_quantcheck.embeddings import Embeddings
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
-from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_context
 from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.dialect import ALL
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import family_of
 from pytest_quantcheck.engines.server.dialect import plain
+from pytest_quantcheck.engines.server.ollama_card import template_of
+from pytest_quantcheck.engines.server.ollama_card import told_fields
+from pytest_quantcheck.engines.server.proxies import let_go
 from pytest_quantcheck.engines.server.stream import Heard
 from pytest_quantcheck.engines.server.stream import hear_ollama
 from pytest_quantcheck.gguf_card import ModelCard
@@ -37,15 +39,12 @@ from pytest_quantcheck.records import Payload
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.thinking import Family
 
-_SAMPLING: Final = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
-"""Parameters of a Modelfile -> the keys that a GGUF header has for the same."""
-_UNLOADED_S: Final = 10.0
-
 
 class Ollama(Dialect):
     """One model of Ollama's."""
 
     name = "Ollama"
+    decides = ALL
     chat_path = "/api/chat"
     completion_path = "/api/generate"
 
@@ -53,51 +52,24 @@ class Ollama(Dialect):
         super().__init__(client, client, model)
         self._version = version
         self._entry = entry
-        self._info = show.get("model_info") if isinstance(show.get("model_info"), dict) else {}
-        self._parameters = str(show.get("parameters") or "")
-        template = show.get("template")
-        self._template = template if isinstance(template, str) and template else None
+        self._show = show
+        self._template = template_of(show)
         capabilities = show.get("capabilities")
         self._thinks = isinstance(capabilities, list) and "thinking" in capabilities
 
     def card(self) -> ModelCard:
-        """What ``/api/show`` says of the GGUF and of the Modelfile; the digest tells contents apart."""
-        info: dict[str, Any] = self._info or {}
-        scalars = {name: of for name, of in info.items() if isinstance(of, str | int | float)}
-        architecture = str(scalars.get("general.architecture") or "")
+        """What ``/api/show`` says of the GGUF and of the Modelfile."""
+        return self._told
 
-        def number(name: str) -> int | None:
-            value = scalars.get(name)
-            return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-        return self._card(
-            architecture=architecture,
-            file_bytes=self._entry["size"] if isinstance(self._entry.get("size"), int) else 0,
-            parameters=number("general.parameter_count") or 0,
-            context_length=number(f"{architecture}.context_length"),
-            block_count=number(f"{architecture}.block_count"),
-            embedding_length=number(f"{architecture}.embedding_length"),
-            chat_template=self._template,
-            metadata=scalars | self._sampling_keys(),
-            tokenizer=str(scalars.get("tokenizer.ggml.model") or ""),
-            pre=str(scalars.get("tokenizer.ggml.pre") or ""),
-            fingerprint=str(self._entry.get("digest") or "")[:64],
-        )
-
-    def _sampling_keys(self) -> dict[str, float]:
-        found = {}
-        for line in self._parameters.splitlines():
-            name, _, value = line.strip().partition(" ")
-            with suppress(ValueError):
-                if name in _SAMPLING:
-                    found[f"general.sampling.{_SAMPLING[name]}"] = float(value)
-        return found
+    @cached_property
+    def _told(self) -> ModelCard:
+        return self._card(**told_fields(self._show, self._entry))
 
     def facts(self, settings: LoadSettings) -> Payload:
         """The context is the one that every request asks for."""
         return super().facts(settings) | {
             "context": self._context(settings),
-            "build": f"Ollama {self._version}",
+            "build": self._build(self._version),
             "template": digest(self._template) if self._template else "",
         }
 
@@ -179,14 +151,11 @@ class Ollama(Dialect):
 
     def unload(self) -> None:
         """Let the model go, and wait until it is gone."""
-        with suppress(EngineError):
-            self.front.post("/api/generate", {"model": self.model, "keep_alive": 0})
-            deadline = time.monotonic() + _UNLOADED_S
-            while time.monotonic() < deadline:
-                running = self.front.get("/api/ps").fields.get("models")
-                if not any(one.get("name") == self.model for one in running or () if isinstance(one, dict)):
-                    return
-                time.sleep(0.1)
+        let_go(lambda: self.front.post("/api/generate", {"model": self.model, "keep_alive": 0}), self._is_loaded)
+
+    def _is_loaded(self) -> bool:
+        running = self.front.get("/api/ps").fields.get("models")
+        return any(one.get("name") == self.model for one in running or () if isinstance(one, dict))
 
 
 def _message(message: Message) -> Message:

@@ -16,6 +16,7 @@ from pytest_quantcheck.engines.answer import Source
 from pytest_quantcheck.engines.answer import kinds_of_tokens
 from pytest_quantcheck.engines.server.stream import CallParts
 from pytest_quantcheck.engines.server.stream import Heard
+from pytest_quantcheck.engines.server.stream import drafted
 from pytest_quantcheck.engines.server.stream import finish_of
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
@@ -57,6 +58,7 @@ class Asked:
     :param family: how the model marks thoughts and calls; None where the server does not show its template.
     :param opened: the prompt already opened the thought.
     :param counts_end: the server counts the token that ends an answer.
+    :param may_hide: what is reported and not shown may be a thought; else it is white space that the server dropped.
     """
 
     count: Count
@@ -68,6 +70,7 @@ class Asked:
     tools: Sequence[Any] = ()
     loop: LoopRule | None = None
     counts_end: bool = True
+    may_hide: bool = True
 
 
 def estimated(text: str) -> tuple[int, Source]:
@@ -114,7 +117,9 @@ def completion_reply(heard: Heard, asked: Asked) -> Reply:
         finish=finish,
         status=Status.OK if text else Status.EMPTY,
         usage=Usage(_prompt_tokens(heard, asked), 0, total, total, source),  # type: ignore[arg-type]
-        timings=Timings(first, first if text else None, max(first, heard.total_s - heard.load_s)),
+        timings=Timings(
+            first, first if text else None, max(first, heard.total_s - heard.load_s), *drafted(heard.timings)
+        ),
         prompt=asked.prompt,
     )
 
@@ -173,7 +178,8 @@ def _timings(heard: Heard, parts: Split) -> Timings:
                 visible.append(piece.when)
                 break
     first = at(heard.pieces[0].when if heard.pieces else heard.total_s)
-    return Timings(first, at(min(visible)) if visible else None, max(first, at(heard.total_s)))
+    total = max(first, at(heard.total_s))
+    return Timings(first, at(min(visible)) if visible else None, total, *drafted(heard.timings))
 
 
 def _usage(heard: Heard, asked: Asked, parts: Split, finish: str) -> Usage:
@@ -205,6 +211,8 @@ def _usage(heard: Heard, asked: Asked, parts: Split, finish: str) -> Usage:
     shown = min(total, visible + calls)
     if has_thought:
         thinking = total - shown
+    elif not asked.may_hide:
+        return Usage(prompt, 0, total, total, "reported", min(calls, total))
     else:
         thinking = _hidden(heard, parts, total, shown, _worst(sources) if sources else "reported")
         if not thinking:

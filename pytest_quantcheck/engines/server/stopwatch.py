@@ -9,6 +9,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.rounds import Round
 from pytest_quantcheck.engines.rounds import measured
 from pytest_quantcheck.engines.rounds import prose_tokens
+from pytest_quantcheck.engines.server.stream import drafted
 from pytest_quantcheck.records import Bench
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ def _round(server: LlamaServer, ids: list[int], depth: int, request: BenchReques
     if min(prompt_s, written_s) <= 0:
         raise EngineRefused(f"{server.name}'s clock stood still")
     # its clock of writing begins with the first token
-    return Round(read / prompt_s, (written - 1) / written_s, prompt_s)
+    return Round(read / prompt_s, (written - 1) / written_s, prompt_s, *drafted(numbers))

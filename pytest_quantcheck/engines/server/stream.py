@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -193,6 +194,12 @@ def _ended(heard: Heard, total_s: float) -> Heard:
     if heard.finish in _BROKEN:
         raise EngineDied(f"the server broke its answer off ({heard.finish})")
     return heard
+
+
+def drafted(timings: Mapping[str, float]) -> tuple[int, int]:
+    """Tokens that llama-server's draft model proposed, and how many of them were accepted."""
+    proposed = int(timings.get("draft_n", 0))
+    return proposed, min(proposed, int(timings.get("draft_n_accepted", 0)))
 
 
 def finish_of(heard: Heard) -> Literal["stop", "length"]:

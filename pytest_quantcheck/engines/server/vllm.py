@@ -16,6 +16,7 @@ from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.dialect import ALL
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.gguf_card import ModelCard
@@ -27,6 +28,7 @@ class Vllm(Dialect):
     """One model of vLLM's."""
 
     name = "vLLM"
+    decides = ALL
 
     def __init__(self, front: Client, wire: Client, model: str, version: str, entry: dict[str, Any]) -> None:
         super().__init__(front, wire, model)
@@ -40,8 +42,7 @@ class Vllm(Dialect):
 
     def facts(self, settings: LoadSettings) -> Payload:
         """Context and version."""
-        build = f"vLLM {self._version}" + (f" behind {self.through}" if self.through else "")
-        return super().facts(settings) | {"context": self._context, "build": build}
+        return super().facts(settings) | {"context": self._context, "build": self._build(self._version)}
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
         self._no_xtc(generation)
