@@ -28,6 +28,8 @@ def compare_speed(settings: Settings, pins: Pins, engine_of: Callable[[Role], En
         return getattr(candidate, "facts", {})
 
     def together() -> bool:
+        if _one_server(baseline, candidate):  # it may hold one model at a time, and says so to nobody
+            return False
         is_on_gpu = bool(facts().get("gpu")) and facts().get("gpu_layers") != "none"
         sides = [(baseline.card(), settings.kv_type_of(Role.BASELINE))]
         sides.append((candidate.card(), settings.kv_type_of(Role.CANDIDATE)))
@@ -40,6 +42,12 @@ def compare_speed(settings: Settings, pins: Pins, engine_of: Callable[[Role], En
         return duel(baseline, candidate, request, together=together, copy_bytes_s=copy_bytes_s)
     finally:
         baseline.close()
+
+
+def _one_server(baseline: Engine, candidate: Engine) -> bool:
+    """Whether one server, or one proxy, has both models."""
+    deciders = [getattr(engine, "foretold", {}).get("decided_by", {}).get("system") for engine in (baseline, candidate)]
+    return deciders[0] is not None and deciders[0] == deciders[1]
 
 
 def both_fit(

@@ -31,6 +31,11 @@ class Ollama(Fake):
         self.thinks = thinks
         self.chunk = chunk
         self.loaded = False
+        self.writes: int | None = None
+        """Tokens after which the model ends a raw text; None goes on to the budget."""
+        self.keeps_from = 10**9
+        """The raw text from which on it has half of a prompt from an earlier one."""
+        self._texts = 0
 
     def get(self, path: str) -> tuple[int, Any]:
         if path == "/api/version":
@@ -64,12 +69,31 @@ class Ollama(Fake):
         if path == "/api/generate" and body.get("keep_alive") == 0:
             self.loaded = False
             return 200, {"model": self.model, "response": "", "done": True, "done_reason": "unload"}
+        if path == "/api/generate":
+            return self._times(body)
         if path == "/api/chat":
             return self.chat(body)
         if path == "/api/embed":
             vectors = [[float(len(text)), 1.0, 0.0] for text in body["input"]]
             return 200, {"model": self.model, "embeddings": vectors, "prompt_eval_count": 7}
         return self.get(path)
+
+    def _times(self, body: Body) -> tuple[int, Any]:
+        """A raw text, not streamed: 10 ms a token read, 20 ms a token written after the first."""
+        assert (body["raw"], body["stream"]) == (True, False)
+        self._texts += 1
+        read = len(tokens_of(body["prompt"])) // (2 if self._texts > self.keeps_from else 1)
+        written = min(body["options"]["num_predict"], self.writes or 10**9)
+        return 200, {
+            "response": "x",
+            "done": True,
+            "done_reason": "length",
+            "prompt_eval_count": read,
+            "prompt_eval_duration": read * 10_000_000,
+            "eval_count": written,
+            "eval_duration": (written - 1) * 20_000_000,
+            "load_duration": 10**9,
+        }
 
     @property
     def _is_old(self) -> bool:

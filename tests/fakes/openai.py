@@ -170,10 +170,17 @@ class Vllm(OpenAi):
         self.context = context
         self.opens = opens
         self.words: dict[int, str] = {}
+        self.others = 0
+        """Requests of others that run meanwhile."""
+        self.done = [0, 0.0, 0.0, 0.0]
+        """Requests, and seconds of reading, of writing and to the first token."""
+        self.measures = True
 
     def get(self, path: str) -> tuple[int, Any]:
         if path == "/version":
             return 200, {"version": "0.19.0"}
+        if path == "/metrics" and self.measures:
+            return 200, self._metrics()
         return super().get(path)
 
     @property
@@ -196,7 +203,31 @@ class Vllm(OpenAi):
             ids = body["prompt"]
             rows = [None, *({str(one): {"logprob": -(one % 7) / 8, "rank": 1}} for one in ids[1:])]
             return 200, {"choices": [{"text": "x", "prompt_logprobs": rows}]}
+        if path == "/v1/completions" and body.get("ignore_eos"):
+            read, written = len(body["prompt"]), body["max_tokens"]
+            assert body["min_tokens"] == written
+            self.done[0] += 1 + self.others
+            for at, seconds in enumerate((0.01 * read, 0.02 * (written - 1), 0.012 * read), 1):
+                self.done[at] += seconds
+            return 200, {"choices": [{"text": "x", "finish_reason": "length"}]}
         return super().post(path, body)
+
+    def _metrics(self) -> bytes:
+        count, prefill, decode, first = self.done
+        label = f'{{engine="0",model_name="{self.model}"}}'
+        lines = [
+            "# HELP vllm:num_requests_running Number of requests in model execution batches.",
+            "# TYPE vllm:num_requests_running gauge",
+            f"vllm:num_requests_running{label} {float(self.others if self.others > 1 else 0)}",
+            f"vllm:num_requests_waiting{label} 0.0",
+            f'vllm:request_decode_time_seconds_bucket{{engine="0",le="0.3",model_name="{self.model}"}} 5.0',
+            f"vllm:request_decode_time_seconds_count{label} {float(count)}",
+            f"vllm:request_decode_time_seconds_sum{label} {decode}",
+            f"vllm:request_prefill_time_seconds_sum{label} {prefill}",
+            f"vllm:time_to_first_token_seconds_sum{label} {first:e}",
+            "process_cpu_seconds_total 3.5",
+        ]
+        return "\n".join(lines).encode()
 
     def chat(self, body: Body) -> tuple[int, Any] | Iterator[str]:
         prompt = len(tokens_of(self.rendered(body)))

@@ -458,10 +458,11 @@ def test_what_a_server_cannot_do_is_said_by_name() -> None:
     cases: list[tuple[Fake, Any, str]] = [
         (Ollama(script), lambda engine: engine.choose(choice), "Ollama tells no log-probabilities of given texts"),
         (Ollama(script), lambda engine: engine.tokenize("x"), "Ollama tells no token ids"),
-        (Ollama(script), lambda engine: engine.bench(BenchRequest()), "Ollama tells no times"),
+        (Ollama(script), lambda engine: engine.bench(BenchRequest(depth=5)), "Ollama times no prompt behind others"),
         (Ollama(script), lambda engine: engine.chat(asked("sum", grammar="g")), "Ollama takes no grammar"),
         (Vllm(script), lambda engine: engine.chat(asked("sum", grammar="g")), "vLLM takes no grammar"),
-        (Vllm(script), lambda engine: engine.bench(BenchRequest()), "vLLM tells no times"),
+        (Vllm(script), lambda engine: engine.bench(BenchRequest(depth=5)), "vLLM times no prompt behind others"),
+        (OpenAi(script), lambda engine: engine.bench(BenchRequest()), "server tells no times of its own"),
         (OpenAi(script), lambda engine: engine.chat(asked("sum", thinking=True)), "has no thinking switch"),
         (OpenAi(script), lambda engine: engine.embed(EmbeddingRequest(("a",))), "gives no vectors of this model"),
         (OpenAi(script), lambda engine: engine.chat(asked("sum", noise=1.0)), "cannot be damaged"),

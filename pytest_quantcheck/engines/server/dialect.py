@@ -46,6 +46,8 @@ from pytest_quantcheck.thinking import recognise
 
 ALL: Final = ("kv_type", "flash_attention", "system")
 """What a server process decides and no server tells."""
+WHOLE_S: Final = 600.0
+"""Seconds that an answer may take that is not streamed: nothing comes before all of it is there."""
 _OF_MACHINE: Final = ("system",)
 
 
@@ -225,9 +227,9 @@ class Dialect:
         del request
         raise EngineCannot(f"{self.name} tells no log-probabilities of given texts")
 
-    def bench(self, request: BenchRequest) -> Bench:
+    def bench(self, request: BenchRequest, settings: LoadSettings) -> Bench:
         """Prefill and decode speed by the server's own clock."""
-        del request
+        del request, settings
         raise EngineCannot(f"{self.name} tells no times of its own")
 
     def embed(self, request: EmbeddingRequest) -> Embeddings:

@@ -178,7 +178,8 @@ class ServerEngine:
 
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed by the server's own clock."""
-        return self._ready().bench(request)
+        settings = self._load_settings()
+        return self._ready(settings).bench(request, settings)
 
     def memory(self, request: MemoryRequest) -> Memory:
         """Refused: the memory is the server's."""

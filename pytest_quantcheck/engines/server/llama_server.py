@@ -24,6 +24,7 @@ from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import ALL
+from pytest_quantcheck.engines.server.dialect import WHOLE_S
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialect import family_of
@@ -45,8 +46,6 @@ _NO_SWITCH = (
 )
 
 
-_WHOLE_S: Final = 600.0
-"""Seconds that an answer may take that is not streamed."""
 _FORCED: Final = 1000.0
 """Added to a token's logit: more than any model's logits are apart. The log-probability is told of the model's own
 logits, before anything is added (tools/server/server-context.cpp, populate_token_probs)."""
@@ -241,13 +240,13 @@ class LlamaServer(Dialect):
             note = "" if self._renderings.thinking_switch or not (self.family and self.family.thinks) else _NO_SWITCH
         return choose(self, prompt, request, note)
 
-    def bench(self, request: BenchRequest) -> Bench:
+    def bench(self, request: BenchRequest, settings: LoadSettings) -> Bench:
         """By the server's own clock."""
-        from pytest_quantcheck.engines.server.stopwatch import bench
+        from pytest_quantcheck.engines.server.stopwatch import time_llama_server
 
         if any(one.get("is_processing") for one in self._slots()):
             raise EngineRefused(f"{self.name} answers another request meanwhile: its speed cannot be measured")
-        return bench(self, self._context, request)
+        return time_llama_server(self, self._context, request)
 
     def log_probabilities(self, ids: list[int], shared: int) -> list[float]:
         """Of every token of ``ids`` after the first ``shared``, each after all before it: each is forced, and told."""
@@ -274,8 +273,7 @@ class LlamaServer(Dialect):
 
     def native(self, body: dict[str, Any]) -> dict[str, Any]:
         """One answer of ``/completion``, whole."""
-        # nothing comes before all of it is there
-        patience = max(self.wire.timeout, _WHOLE_S)
+        patience = max(self.wire.timeout, WHOLE_S)
         return self.expect(
             self.wire.post("/completion", body | {"stream": False, "model": self.wire_model}, patience=patience)
         )

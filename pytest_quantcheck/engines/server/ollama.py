@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
@@ -24,6 +25,7 @@ from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_context
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import ALL
+from pytest_quantcheck.engines.server.dialect import WHOLE_S
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import family_of
 from pytest_quantcheck.engines.server.dialect import plain
@@ -35,6 +37,7 @@ from pytest_quantcheck.engines.server.stream import hear_ollama
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.images import image_bytes
 from pytest_quantcheck.images import part_text
+from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.thinking import Family
@@ -139,6 +142,18 @@ class Ollama(Dialect):
         read, written = (heard.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens"))
         context = self._context(settings)
         return read >= context or read + written > context + 1
+
+    def bench(self, request: BenchRequest, settings: LoadSettings) -> Bench:
+        """By Ollama's own durations."""
+        from pytest_quantcheck.engines.server.stopwatch import time_ollama
+
+        def generate(text: str, tokens: int) -> dict[str, Any]:
+            asked = CompletionRequest(text, Generation(max_tokens=tokens))
+            body = self.budgeted(self.completion_body(asked, settings), tokens) | {"stream": False}
+            patience = max(self.front.timeout, WHOLE_S)
+            return self.expect(self.front.post(self.completion_path, body, patience=patience))
+
+        return time_ollama(generate, request, self._context(settings))
 
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """By ``/api/embed``; a text that does not fit is refused instead of cut."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_quantcheck.choices import Choice
+from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
@@ -17,9 +18,11 @@ from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import ALL
+from pytest_quantcheck.engines.server.dialect import WHOLE_S
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.records import Bench
 from pytest_quantcheck.records import Payload
 from pytest_quantcheck.thinking import opens_thought
 
@@ -84,6 +87,18 @@ class Vllm(Dialect):
         if answer.status in (404, 405):
             raise EngineCannot("this vLLM tells no token ids")
         return self.token_ids(answer, "/tokenize")
+
+    def bench(self, request: BenchRequest, settings: LoadSettings) -> Bench:
+        """By the server's own statistics."""
+        from pytest_quantcheck.engines.server.stopwatch import time_vllm
+
+        return time_vllm(self, self._context, request)
+
+    def write(self, ids: list[int], tokens: int) -> None:
+        """Have it go on from these tokens with so many, whatever they say."""
+        body = {"model": self.model, "prompt": ids, "max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
+        patience = max(self.front.timeout, WHOLE_S)
+        self.expect(self.front.post("/v1/completions", body | {"temperature": 0.0}, patience=patience))
 
     def choose(self, request: ChoiceRequest) -> Choice:
         """By the log-probabilities of a prompt that holds the choice."""
