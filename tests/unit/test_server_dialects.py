@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_quantcheck import ScriptedEngine
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
@@ -143,6 +145,34 @@ def test_tool_calls(pair: Pair) -> None:
     assert 0 < reply.usage.tool_calls <= reply.usage.visible
     two = pair.ask("two tools", tools=(TOOL,))
     assert [(call.arguments or {})["city"] for call in two.tool_calls] == ["Oslo", "Rome"]
+
+
+def classified(reply: Reply) -> tuple[Any, ...]:
+    """What the verdicts are made of."""
+    calls = [(call.name, call.arguments) for call in reply.tool_calls]
+    return reply.status, reply.finish, reply.text, calls, reply.usage.thinking > 0, reply.usage.visible > 0
+
+
+HIDDEN: dict[str, Callable[[], tuple[Fake, str]]] = {
+    "vLLM, hidden": lambda: (Vllm(script, field="hidden"), ""),
+    "another, hidden": lambda: (OpenAi(script, field="hidden"), ""),
+}
+
+
+@pytest.mark.parametrize("name", [*FAKES, *HIDDEN])
+def test_starved_thoughtful_and_calling_answers_are_classified_as_in_process(name: str) -> None:
+    def raw(prompt: str) -> str:
+        said = script(prompt)
+        calls = (f"<tool_call>{json.dumps({'name': of, 'arguments': given})}</tool_call>" for of, given in said.calls)
+        return f"<think>{''.join(said.thought)}</think>{''.join(said.text)}{''.join(calls)}"
+
+    in_process = ScriptedEngine(raw)
+    fake, model = (FAKES | HIDDEN)[name]()
+    with speaking(fake, model=model) as pair:
+        for request in (asked("long", max_tokens=10), asked("long"), asked("tool", tools=(TOOL,))):
+            if name in HIDDEN and request.tools:  # two tokens of thought are less than a call's markup may be
+                continue
+            assert classified(pair.engine.chat(request)) == classified(in_process.chat(request)), request
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,10 @@ def _usage(heard: Heard, asked: Asked, parts: Split, finish: str) -> Usage:
         return Usage(prompt, thinking, visible + calls, thinking + visible + calls, source, calls)
     shown = min(total, visible + calls)
     if has_thought:
-        thinking = total - shown
+        own = count(Kind.THINKING)
+        # counts that add up to more than there is are estimates, or another cut: each side then has its share
+        fits = own + visible + calls <= total
+        thinking = total - shown if fits else max(1, round(total * own / (own + visible + calls))) if total else 0
     elif not asked.may_hide:
         return Usage(prompt, 0, total, total, "reported", min(calls, total))
     else:
