@@ -54,6 +54,8 @@ def differences(
     found = []
     if len(conditions) == 2:
         found += run_differences(conditions[Role.BASELINE], conditions[Role.CANDIDATE])
+    alike = prompts_alike(pairs)
+    found += untold(cards, conditions, prompts_alike=alike)
     if same_content:
         blocked = any(one.level == "blocks" for one in found)
         label = "" if blocked else " (A/A)"
@@ -63,11 +65,9 @@ def differences(
     if old is not None and new is not None and not same_content:
         sampled = any(side.sampling not in ("", "greedy") for side in conditions.values())
         pinned = any(side.template_of == Role.BASELINE for side in conditions.values())
-        alike = prompts_alike(pairs)
         found += file_differences(
             old, new, prompts_alike=alike, template_pinned=pinned, sampled=sampled, renderings=renderings
         )
-    found += untold(cards, conditions, prompts_alike=prompts_alike(pairs))
     found += thinking_arms([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     found += more
     order = list(ROWS)
