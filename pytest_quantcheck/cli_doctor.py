@@ -92,7 +92,7 @@ def _examine(engine: ServerEngine) -> int:
 def _say_conditions(engine: ServerEngine, card: ModelCard) -> None:
     known = Conditions().with_facts(engine.foretold)
     told = {"KV cache": known.kv_type, "flash attention": known.flash_attention, "draft model": known.draft}
-    if said := ", ".join(f"{name} {value}" for name, value in told.items() if value):
+    if said := ", ".join(f"{name}: {value}" for name, value in told.items() if value):
         _say("runs with", said)
     if silent := hidden(card, known):
         _say("not told", f"{', '.join(silent)} (docs/how-to/servers.md says what follows)")
