@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pytest_quantcheck.markers import MODIFIERS
 from pytest_quantcheck.markers import TABLE
-from pytest_quantcheck.settings import OPTIONS
-from pytest_quantcheck.settings import option_name
+from pytest_quantcheck.options import OPTIONS
+from pytest_quantcheck.options import option_name
 
 PAGE = Path(__file__).parent / "reference" / "options-and-markers.md"
 

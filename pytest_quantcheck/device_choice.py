@@ -15,9 +15,9 @@ from pytest_quantcheck.devices import Device
 from pytest_quantcheck.devices import Place
 from pytest_quantcheck.devices import names_of
 from pytest_quantcheck.devices import places
-from pytest_quantcheck.settings import WrongValue
-from pytest_quantcheck.settings import given
-from pytest_quantcheck.settings import option_name
+from pytest_quantcheck.options import WrongValue
+from pytest_quantcheck.options import given
+from pytest_quantcheck.options import option_name
 
 _PATIENCE: Final = 60.0
 """Seconds for a process to import llama.cpp and name its devices; a driver may have to wake up."""

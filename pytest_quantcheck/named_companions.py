@@ -18,11 +18,11 @@ from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.gguf_card import same_content
+from pytest_quantcheck.options import WrongValue
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.rows import Difference
 from pytest_quantcheck.rows import difference
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongValue
 
 
 def named_differences(settings: Settings, cards: Mapping[Role, ModelCard]) -> list[Difference]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_quantcheck import settings as options
+from pytest_quantcheck import options
+from pytest_quantcheck.options import only_looks
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.variants import parametrize
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ from pytest_quantcheck.fidelity_store import read_store_header
 from pytest_quantcheck.fidelity_store import request_digest
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.ledger import RoleUse
+from pytest_quantcheck.options import WrongValue
+from pytest_quantcheck.options import option_name
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.reference_files import SHOWN_NAME
 from pytest_quantcheck.reference_files import STORE_ENDING
@@ -33,8 +35,6 @@ from pytest_quantcheck.reference_files import open_reference
 from pytest_quantcheck.reference_files import refuse_other_model
 from pytest_quantcheck.reference_files import stores_of
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongValue
-from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 

@@ -21,6 +21,9 @@ from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.ledger import RoleUse
 from pytest_quantcheck.models import Models
 from pytest_quantcheck.named_companions import named_differences
+from pytest_quantcheck.options import WrongValue
+from pytest_quantcheck.options import only_looks
+from pytest_quantcheck.options import option_name
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import encode
@@ -39,9 +42,6 @@ from pytest_quantcheck.said import make_sendable
 from pytest_quantcheck.said import said_of
 from pytest_quantcheck.said import say
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongValue
-from pytest_quantcheck.settings import only_looks
-from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.termination import end_on_sigterm
 from pytest_quantcheck.trial import Caught
 from pytest_quantcheck.trial import Trial

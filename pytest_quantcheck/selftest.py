@@ -18,12 +18,12 @@ from typing import Final
 import pytest
 
 from pytest_quantcheck.engines.server.address import parse_address
+from pytest_quantcheck.options import PAIRED_PATHS
+from pytest_quantcheck.options import SABOTAGE
+from pytest_quantcheck.options import option_name
 from pytest_quantcheck.sabotage import CHANGED
 from pytest_quantcheck.sabotage import KINDS
-from pytest_quantcheck.settings import PAIRED_PATHS
-from pytest_quantcheck.settings import SABOTAGE
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import option_name
 from pytest_quantcheck.text import one_line
 
 _INFLATION = 1.25

@@ -13,8 +13,8 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
 from pytest_quantcheck.files import write_atomically
+from pytest_quantcheck.options import SNAPSHOTS
 from pytest_quantcheck.recording import written
-from pytest_quantcheck.settings import SNAPSHOTS
 
 _MOST_LETTERS: Final = 100
 _PLAIN_NAME: Final = re.compile(rf"[a-z0-9_.=\[\]-]{{1,{_MOST_LETTERS}}}")

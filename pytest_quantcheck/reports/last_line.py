@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.options import only_looks
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.reports.json_report import plain
 from pytest_quantcheck.session import SessionVerdict
-from pytest_quantcheck.settings import only_looks
 
 PREFIX = "quantcheck-verdict: "
 

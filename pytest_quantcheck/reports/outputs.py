@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.options import option_name
 from pytest_quantcheck.reports import json_report
 from pytest_quantcheck.reports import markdown
-from pytest_quantcheck.settings import option_name
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 

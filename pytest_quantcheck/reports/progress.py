@@ -18,6 +18,7 @@ import pytest
 
 from pytest_quantcheck.files import write_atomically
 from pytest_quantcheck.forecast import Forecast
+from pytest_quantcheck.options import only_looks
 from pytest_quantcheck.progress import Watch
 from pytest_quantcheck.progress import publish_to
 from pytest_quantcheck.progress import published
@@ -29,7 +30,6 @@ from pytest_quantcheck.reports.status_line import Ticker
 from pytest_quantcheck.said import Said
 from pytest_quantcheck.said import said_of
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import only_looks
 from pytest_quantcheck.variants import role_of
 
 if TYPE_CHECKING:

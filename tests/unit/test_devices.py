@@ -19,7 +19,7 @@ from pytest_quantcheck.device_choice import own_place
 from pytest_quantcheck.devices import Device
 from pytest_quantcheck.devices import Place
 from pytest_quantcheck.devices import places
-from pytest_quantcheck.settings import WrongValue
+from pytest_quantcheck.options import WrongValue
 
 ENTRIES = st.lists(st.sampled_from(["", "CUDA0", "CUDA1", "CUDA0+CUDA1", "CPU"]), min_size=1, max_size=5)
 

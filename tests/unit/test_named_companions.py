@@ -12,8 +12,8 @@ from pytest_quantcheck import Role
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.named_companions import named_differences
+from pytest_quantcheck.options import WrongValue
 from pytest_quantcheck.settings import Settings
-from pytest_quantcheck.settings import WrongValue
 from tests import ggufs
 from tests.builders import card
 

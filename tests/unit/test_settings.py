@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_quantcheck.options import OPTIONS
+from pytest_quantcheck.options import option_name
+from pytest_quantcheck.options import resolve
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.repetition import LoopRule
 from pytest_quantcheck.settings import NO_CACHE
 from pytest_quantcheck.settings import NO_SNAPSHOTS
-from pytest_quantcheck.settings import OPTIONS
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.settings import Thinking
-from pytest_quantcheck.settings import option_name
-from pytest_quantcheck.settings import resolve
 
 
 class FakeConfig:
