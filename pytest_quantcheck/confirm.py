@@ -17,6 +17,7 @@ from pytest_quantcheck import markers
 from pytest_quantcheck.confirmation import Confirmation
 from pytest_quantcheck.confirmation import runs_needed
 from pytest_quantcheck.confirmation import settle
+from pytest_quantcheck.outcome import act
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.records import Status
@@ -28,7 +29,6 @@ from pytest_quantcheck.said import Said
 from pytest_quantcheck.said import said_of
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.trial import Trial
-from pytest_quantcheck.trial import act
 from pytest_quantcheck.trial import trial_key
 from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of

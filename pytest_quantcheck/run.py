@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from pytest_quantcheck.named_companions import named_differences
 from pytest_quantcheck.options import WrongValue
 from pytest_quantcheck.options import only_looks
 from pytest_quantcheck.options import option_name
+from pytest_quantcheck.outcome import finish
 from pytest_quantcheck.pins import Pins
 from pytest_quantcheck.record import Payload
 from pytest_quantcheck.record import encode
@@ -45,13 +45,9 @@ from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.termination import end_on_sigterm
 from pytest_quantcheck.trial import Caught
 from pytest_quantcheck.trial import Trial
-from pytest_quantcheck.trial import finish
 from pytest_quantcheck.trial import trial_key
 from pytest_quantcheck.variants import pair_key
 from pytest_quantcheck.variants import role_of
-
-if TYPE_CHECKING:
-    pass
 
 
 class Run(Models):

@@ -1,129 +1,26 @@
-"""The session verdict in words: what happened, what the suite could have seen, what to do next. Pure."""
+"""The session verdict in words: what happened, and what the suite could have seen. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
-from pytest_quantcheck.fairness import Difference
+from pytest_quantcheck.facts import Facts
 from pytest_quantcheck.instruments import CHECKS
-from pytest_quantcheck.instruments import Instrument
 from pytest_quantcheck.power import BACKGROUND
 from pytest_quantcheck.power import detectable_by_spread
 from pytest_quantcheck.power import detectable_drop
 from pytest_quantcheck.power import losses_needed
 from pytest_quantcheck.power import samples_to_clear
-from pytest_quantcheck.power import samples_to_convict
-from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.rows import UNTOLD
-from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import SampleVerdict
 from pytest_quantcheck.statistics import Rule
-from pytest_quantcheck.text import one_line
 from pytest_quantcheck.text import plural as _plural
 from pytest_quantcheck.text import points
-from pytest_quantcheck.verdict import Result
 
 _SHOWN_REASON = 400
 _WORDS_ABOVE = "the engine's words stand under the failed tests above"
 _COMPARE = "add --quant-baseline=FILE.gguf to see what this file lost against another"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything that the verdict on a run is made from."""
-
-    results: tuple[Result, ...]
-    requirements: tuple[Result, ...]
-    samples: Samples | None
-    chance: float | None
-    """How often chance alone would make the requirements come out as bad as this."""
-    compared: bool
-    """Whether there is a baseline."""
-    same_content: bool
-    longer: str
-    """By how much thinking grew, when that is a failure."""
-    differences: tuple[Difference, ...]
-    rule: Rule
-    template_pinned: bool
-    """Whether both sides were rendered with the baseline's chat template."""
-    instruments: tuple[Instrument, ...] = ()
-
-    @property
-    def undecided(self) -> Instrument | None:
-        """The first figures of which nobody can tell what they say."""
-        return next((one for one in self.instruments if one.answer == "cannot-tell"), None)
-
-    @property
-    def fair(self) -> tuple[Result, ...]:
-        """The results without those that compared figures which must not be compared."""
-        wrong = {check for check, kind in CHECKS.items() if self.blocked(kind)}
-        return tuple(
-            result
-            for result in self.results
-            if not any(score.answer and score.check in wrong for score in result.candidate.scores)
-        )
-
-    @property
-    def lost(self) -> int:
-        """Requirements that the candidate lost."""
-        return sum(r.verdict.word is Word.REGRESSED and r.verdict.outcome == "failed" for r in self.fair)
-
-    @property
-    def starved(self) -> int:
-        """Tests in which the candidate gave no answer within the budget, and that fails the run."""
-        return sum(result.verdict.budget and result.verdict.outcome == "failed" for result in self.fair)
-
-    @property
-    def crashed(self) -> int:
-        """Tests that the engine ended, on either side."""
-        return sum(result.verdict.outcome == "error" for result in self.results) + len(self.orphaned)
-
-    @property
-    def orphaned(self) -> list[Result]:
-        """Tests whose baseline's engine failed: nothing was compared, and nobody may take that for kept."""
-        return [
-            result
-            for result in self.results
-            if result.verdict.word is Word.UNPAIRED
-            and result.baseline is not None
-            and result.baseline.status is Status.ERROR
-        ]
-
-    @property
-    def unusable(self) -> int:
-        """Tests whose recorded baseline is missing, unreadable or stale."""
-        return sum(bool(result.verdict.snapshot) for result in self.results)
-
-    @property
-    def alone(self) -> int:
-        """Tests that failed with nothing to compare, or by their own fault."""
-        failed = sum(result.verdict.outcome == "failed" for result in self.fair)
-        return failed - self.lost - self.starved - self.unusable
-
-    @property
-    def regression(self) -> bool:
-        """Whether something was lost against the baseline, an answer within the budget included."""
-        outlasted = any(
-            result.verdict.budget and result.verdict.word is Word.UNSCORED and result.verdict.outcome == "failed"
-            for result in self.results
-        )
-        worse = self.samples is not None and self.samples.answer == "regression"
-        return bool(self.lost or worse or outlasted or self.longer)
-
-    @property
-    def comparable(self) -> bool:
-        """Whether any pair was compared.
-
-        A test that only measures gives no answer; it must not make a run green in which no answer could be scored.
-        """
-        asking = [result for result in self.results if result.candidate.spoke] or self.results
-        return any(result.verdict.word not in (Word.UNSCORED, Word.UNPAIRED) for result in asking)
-
-    def blocked(self, kind: str) -> tuple[Difference, ...]:
-        """The differences that forbid this kind of verdict."""
-        return tuple(d for d in self.differences if d.level == "blocks" and kind in d.kinds and not d.allowed)
 
 
 def sentence(kind: str, facts: Facts) -> str:
@@ -131,7 +28,7 @@ def sentence(kind: str, facts: Facts) -> str:
     allowed = dict.fromkeys(difference.row for difference in facts.differences if difference.allowed)
     notes = f"; compared in spite of {', '.join(allowed)} (--quant-allow)" if allowed else ""
     if kind == "unfair":
-        return f"UNFAIR, no verdict: {'; '.join(d.text for d in _blocking(facts))}{notes}"
+        return f"UNFAIR, no verdict: {'; '.join(d.text for d in facts.blocking)}{notes}"
     label = ""
     if facts.template_pinned:
         notes += "; both sides rendered with the baseline's chat template"
@@ -315,85 +212,6 @@ def recorded(tests: int, failed: int, crashed: int, unrecorded: int) -> tuple[st
         f"RECORDED: the answers of {_plural(tests, 'test')}{weak}; nothing was compared",
         "commit the snapshots; then --quant-model=NEW.gguf alone compares with them",
     )
-
-
-def next_step(kind: str, facts: Facts) -> str:
-    """What to do now."""
-    if kind == "unfair":
-        rows = ",".join(dict.fromkeys(difference.row for difference in _blocking(facts)))
-        return f'make both sides alike, or judge in spite of it: --quant-allow="{rows}"'
-    if kind == "stale":
-        return next(result.verdict.why for result in facts.results if result.verdict.snapshot)
-    if kind in ("regression", "crashed", "failed"):
-        return _cure(facts) if facts.compared or facts.crashed else _COMPARE
-    if not facts.results:
-        return "select a candidate test that can run here (-rs says what was skipped, and why)"
-    if not facts.compared:
-        return _COMPARE
-    if kind == "nothing-compared":
-        return _why_none(facts)
-    if facts.samples is not None and facts.samples.answer == "cannot-tell":
-        return _more_samples(facts)
-    if facts.undecided is not None:
-        return _more_figures(facts.undecided)
-    if facts.same_content:
-        return "compare two different files"
-    inherited = sum(result.verdict.word is Word.INHERITED for result in facts.results)
-    if inherited * 2 > len(facts.results):
-        return "more than half of the tests fail on the baseline too and can show no loss: ask what it can do"
-    return "the candidate kept what these tests ask for; they say nothing of what they do not ask"
-
-
-def _cure(facts: Facts) -> str:
-    if facts.orphaned and facts.crashed == len(facts.orphaned):
-        return f"cure the baseline: {facts.orphaned[0].verdict.why}"
-    if facts.crashed:
-        return _WORDS_ABOVE
-    if facts.lost or facts.alone:
-        return "read the answers above; pytest --lf with the same options repeats only the failed tests"
-    if facts.samples is not None and facts.samples.answer == "regression":
-        return "flips are listed with -rx; the verdict on all samples is what counts, a single flip is noise"
-    if facts.starved:
-        return "raise --quant-max-tokens or --quant-ctx, or accept that the candidate needs more tokens"
-    return "the answers hold and cost more thinking: raise --quant-max-thinking-inflation to accept that"
-
-
-def _why_none(facts: Facts) -> str:
-    unpaired = next((result.verdict for result in facts.results if result.verdict.word is Word.UNPAIRED), None)
-    if unpaired is not None:
-        return f"cure the baseline first: {unpaired.why}"
-    return "every answer was cut: raise --quant-max-tokens or --quant-ctx"
-
-
-def _more_samples(facts: Facts) -> str:
-    assert facts.samples is not None
-    samples, every = facts.samples, facts.samples.everything
-    if every.why and every.unscored:
-        return "raise --quant-max-tokens or --quant-ctx until the samples are answered"
-    if every.why and every.both_fail * 2 > every.scored:
-        return "ask what the baseline can do: a question that it fails too shows no loss"
-    if every.runs > 1:
-        return "add samples; --quant-strict makes this fail"
-    lost, won = every.lost / max(1, every.scored), every.won / max(1, every.scored)
-    enough = samples_to_clear(samples.rule, lost, won) or samples_to_convict(samples.rule, lost, won)
-    if enough is None or enough <= every.independent:
-        return "add samples; --quant-samples=5 gets more out of each; --quant-strict makes this fail"
-    return (
-        f"add samples: about {enough} that come out like these would decide; "
-        "--quant-samples=5 gets more out of each; --quant-strict makes this fail"
-    )
-
-
-def _more_figures(one: Instrument) -> str:
-    """The reason of figures that do not decide says what would."""
-    strict = "--quant-strict makes this fail"
-    return f"{one.check} cannot tell in {one.pair}: {one_line(one.why, _SHOWN_REASON)}; {strict}"
-
-
-def _blocking(facts: Facts) -> tuple[Difference, ...]:
-    measured = [facts.blocked(CHECKS[one.check]) for one in facts.instruments]
-    spoke = any(result.candidate.spoke for result in facts.results)
-    return (facts.blocked("quality") if spoke else ()) or next(filter(None, measured), ()) or facts.blocked("speed")
 
 
 def _odds(chance: float) -> str:

@@ -1,4 +1,4 @@
-"""The verdict on a whole run, out of its judged pairs. Pure; the words for it are in sentences.py."""
+"""The verdict on a whole run, out of its judged pairs. Pure; the words for it are in sentences.py and next_steps.py."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Literal
 from pytest_quantcheck import sentences
 from pytest_quantcheck.error_counts import ErrorCounts
 from pytest_quantcheck.error_counts import tool_errors
+from pytest_quantcheck.facts import Facts
 from pytest_quantcheck.fairness import Difference
 from pytest_quantcheck.instruments import CHECKS
 from pytest_quantcheck.instruments import Instrument
 from pytest_quantcheck.instruments import instruments
+from pytest_quantcheck.next_steps import next_step
 from pytest_quantcheck.records import Observation
 from pytest_quantcheck.records import Record
 from pytest_quantcheck.records import Role
@@ -23,7 +25,6 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import Word
 from pytest_quantcheck.samples import Samples
 from pytest_quantcheck.samples import judge_samples
-from pytest_quantcheck.sentences import Facts
 from pytest_quantcheck.statistics import Ratio
 from pytest_quantcheck.statistics import Rule
 from pytest_quantcheck.statistics import paired_ratio
@@ -155,7 +156,7 @@ def session_verdict(
         kind=kind,
         fails=kind not in PASSING and (kind != "cannot-tell" or strict),
         sentence=sentences.sentence(kind, facts),
-        next_step=sentences.next_step(kind, facts),
+        next_step=next_step(kind, facts),
         reach=sentences.reach(facts) if compared else "",
         markers=tallies(by_marker),
         families=tallies(by_family),

@@ -37,6 +37,7 @@ from pytest_quantcheck.rows import difference
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.snapshot_files import Location
 from pytest_quantcheck.snapshot_files import QuantSnapshots
+from pytest_quantcheck.staleness import other_settings
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.voice import Voice
 from pytest_quantcheck.voice import is_other
@@ -248,7 +249,7 @@ class Snapshots:
         if whole is not None and origin.fingerprint != recording.identity(whole.card):
             return f"recorded on another {origin.file} than the rest ({recording.NAME} names {whole.card.file_name})"
         if origin.settings != digest(now):
-            differs = recording.other_settings(whole.settings, now) if whole is not None else ""
+            differs = other_settings(whole.settings, now) if whole is not None else ""
             return differs or f"recorded under other settings than {recording.NAME} says"
         build = self._build
         if build and origin.build and build != origin.build:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_quantcheck.ledger import Ledger
+from pytest_quantcheck.outcome import explain
 from pytest_quantcheck.text import one_line
-from pytest_quantcheck.trial import explain
 from pytest_quantcheck.verdict import UNUSABLE
 from pytest_quantcheck.verdict import Result
 

@@ -21,9 +21,6 @@ from pytest_quantcheck.recording import Origin
 from pytest_quantcheck.recording import Recording
 from pytest_quantcheck.recording import Snapshot
 from pytest_quantcheck.recording import SnapshotError
-from pytest_quantcheck.recording import other_questions
-from pytest_quantcheck.recording import other_reference
-from pytest_quantcheck.recording import other_settings
 from pytest_quantcheck.recording import settings_of
 from pytest_quantcheck.recording import without_machine
 from pytest_quantcheck.recording import written
@@ -35,6 +32,9 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.records import ToolCall
 from pytest_quantcheck.settings import Settings
 from pytest_quantcheck.snapshot_files import file_name
+from pytest_quantcheck.staleness import other_questions
+from pytest_quantcheck.staleness import other_reference
+from pytest_quantcheck.staleness import other_settings
 from pytest_quantcheck.verdict import judge
 from tests.builders import reply
 from tests.ledgers import card
