@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpcore
+import httpx
 import numpy
 import pytest
 
-# a run inside this process forgets what it imported, and numpy cannot be imported twice
-_NEVER_FORGOTTEN = numpy
+from pytest_quantcheck import snapshots
+
+# a run inside this process forgets what it imported: numpy cannot be imported twice, and what was raised or made by
+# the first import of the others is none of the second's classes
+_NEVER_FORGOTTEN = (numpy, httpx, httpcore, snapshots)
 
 DIED, HUNG, REFUSED = "!died", "!hung", "!refused"
 

@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_quantcheck import snapshots
 from tests.fakes.base import Says
 from tests.fakes.ollama import Ollama
 from tests.fakes.openai import OpenAi
-
-_NEVER_FORGOTTEN = snapshots  # or the runs inside this process import it, and its classes, each anew
 
 SUITE = """
 def test_sum(quant):
