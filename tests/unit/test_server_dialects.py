@@ -391,6 +391,15 @@ def test_llama_swap_is_spoken_to_at_its_front_and_told_to_let_go() -> None:
     assert (fake.unloads, fake.loaded) == (["qat"], "")
 
 
+def test_what_is_foretold_makes_llama_swap_load_nothing_again() -> None:
+    fake = swapped()
+    with speaking(fake, model="qat") as pair:
+        pair.engine.card()
+        fake.loaded, asked = "old", len(fake.asked)
+        assert pair.engine.foretold["kv_type"] == "q8_0"
+        assert (fake.loaded, len(fake.asked)) == ("old", asked)
+
+
 def test_a_llama_swap_that_cannot_unload_one_model_is_let_be() -> None:
     fake = swapped(command="")
     with speaking(fake, model="qat") as pair:

@@ -65,6 +65,8 @@ class LlamaServer(Dialect):
 
     def __init__(self, front: Client, wire: Client, model: str, props: dict[str, Any], meta: dict[str, Any]) -> None:
         super().__init__(front, wire, model)
+        # asked for now, while a proxy has the model loaded
+        self._drafts = any(one.get("speculative") is True for one in self._slots())
         self._props = props
         self._meta = meta
         template = props.get("chat_template")
@@ -135,7 +137,7 @@ class LlamaServer(Dialect):
             "build": self._build(str(self._props.get("build_info") or "")),
             "template": digest(self.card().chat_template) if self._template else "",
             "family": self.family.name if self.family is not None else "",
-            "draft": known.get("draft") or ("the server's" if self._drafts() else ""),
+            "draft": known.get("draft") or ("the server's" if self._drafts else ""),
             "lora": known.get("lora") or ("the server's" if self._params.get("lora") else ""),
         }
 
@@ -149,9 +151,6 @@ class LlamaServer(Dialect):
         """Its slots; none where it was started with --no-slots."""
         slots = self.wire.get("/slots").value
         return [one for one in slots if isinstance(one, dict)] if isinstance(slots, list) else []
-
-    def _drafts(self) -> bool:
-        return any(one.get("speculative") is True for one in self._slots())
 
     @cached_property
     def family(self) -> Family | None:
