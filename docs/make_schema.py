@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
-import re
-import textwrap
 import types
 from dataclasses import fields
 from dataclasses import is_dataclass
 from enum import Enum
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -19,6 +14,8 @@ from typing import Union
 from typing import get_args
 from typing import get_origin
 from typing import get_type_hints
+
+from docstrings import field_docs
 
 from pytest_quantcheck.reports import json_report
 
@@ -53,7 +50,7 @@ def schema_of(record: type) -> dict[str, Any]:
 
 def _record(record: type, definitions: dict[str, Any]) -> dict[str, Any]:
     hints = get_type_hints(record)
-    said = _field_docs(record)
+    said = {name: _prose(text) for name, text in field_docs(record).items()}
     properties = {}
     for field in fields(record):
         schema = _schema(hints[field.name], definitions)
@@ -110,22 +107,6 @@ def _defined(record: type, definitions: dict[str, Any], make: Any) -> dict[str, 
         definitions[record.__name__] = {}  # a record may hold its own kind
         definitions[record.__name__] = make()
     return {"$ref": f"#/$defs/{record.__name__}"}
-
-
-def _field_docs(record: type) -> dict[str, str]:
-    """What the docstring says of each field (``:param``), and the strings that stand below fields."""
-    parameters = re.findall(r":param (\w+): (.*?)(?=\n\s*:param|\Z)", record.__doc__ or "", re.DOTALL)
-    said = {name: _sentence(_prose(text)) for name, text in parameters}
-    body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0].body
-    return said | {
-        field.target.id: _prose(below.value.value)
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    }
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _prose(text: str | None) -> str:

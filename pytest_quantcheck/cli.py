@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: all files are sound, and what was given beside a model fits it; 1: not so; 2: the arguments make no sense.
     """
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that not every terminal has
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -74,11 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say; docs/reference/commands.md is made from it."""
+    program = argparse.ArgumentParser(
         prog="quantcheck", description="What GGUF files are and what memory they take, and what a server can do."
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = program.add_subparsers(title="commands", metavar="COMMAND", required=True)
     card = commands.add_parser(
         "card",
         help="show what model files are; several side by side",
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_memory.add_command(commands)
     cli_cache.add_command(commands)
     cli_doctor.add_command(commands)
-    return parser
+    return program
 
 
 def _card(given: argparse.Namespace) -> int:

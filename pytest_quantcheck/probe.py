@@ -43,9 +43,9 @@ class Probe(Measuring):
     Usage::
 
         reply = quant.chat("What is 27 + 45?")
-        reply = quant.chat("Is it cold in Oslo?", tools=[...], max_tokens=256)
-        reply = quant.chat([{"role": "system", "content": "..."}, {"role": "user", "content": "..."}])
-        reply = quant.chat("What colour is the car?", images=["car.jpg"])
+        reply = quant.chat("Is it cold in Oslo?", tools=tools, max_tokens=256)
+        reply = quant.chat([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who is Ada?"}])
+        reply = quant.chat("What colour is the car?", images=["car.png"])
         reply = quant.complete("Once upon a time", max_tokens=32)
         choice = quant.choose("What is the capital of Peru?", ["Lima", "Quito", "La Paz"])
         found = quant.embed(["A cat sleeps.", "Rates rise."], queries=["Which animal rests?"])
@@ -165,7 +165,10 @@ class Probe(Measuring):
         grammar: str | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> Reply:
-        """Continue raw text without a template; reaching ``max_tokens`` is a normal end."""
+        """Continue raw text without a template; reaching ``max_tokens`` is a normal end.
+
+        :param prompt: the text; special tokens in it are special tokens. The other keywords are those of ``chat``.
+        """
         __tracebackhide__ = True
         if grammar is None and json_schema is None:
             json_schema = self._json_schema

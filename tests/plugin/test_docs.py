@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pytest_quantcheck
 from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.last_line import PREFIX
 from pytest_quantcheck.reports.last_line import last_line
 from pytest_quantcheck.verdict import UNUSABLE
 from tests.ledgers import every_end
+from tests.makers import DOCS
+from tests.makers import maker
 from tests.plugin.conftest import Gate
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +27,26 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("maker", ["make_reference.py", "make_families.py", "make_fairness.py", "make_kinds.py"])
-def test_a_page_is_made_from_the_code(monkeypatch: pytest.MonkeyPatch, maker: str) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    made = runpy.run_path(str(ROOT / "docs" / maker))
+MAKERS = sorted(
+    path.name
+    for path in DOCS.glob("make_*.py")
+    if "def page(" in path.read_text(encoding="utf-8") and path.name != "make_schema.py"  # test_json_report.py
+)
 
-    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), f"run: python docs/{maker}"
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_page_is_made_from_the_code(name: str) -> None:
+    made = maker(name)
+
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), f"run: python docs/{name}"
+
+
+def test_the_pages_on_the_public_names_are_made_from_them() -> None:
+    made = maker("make_api.py")["pages"]()
+
+    assert made == {page: page.read_text(encoding="utf-8") for page in made}, "run: python docs/make_api.py"
+    text = "".join(made.values())
+    assert [name for name in pytest_quantcheck.__all__ if not re.search(rf"`(quant\.)?{name}`", text)] == ["Probe"]
 
 
 def test_the_page_on_ci_tells_of_every_key_and_property() -> None:

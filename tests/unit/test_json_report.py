@@ -8,7 +8,6 @@ import enum
 import json
 import math
 import os
-import runpy
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +37,11 @@ from tests.ledgers import add
 from tests.ledgers import every_end
 from tests.ledgers import ledger
 from tests.ledgers import observation
+from tests.makers import maker
 from tests.unit.test_reports import rich_ledger
 
 SCHEMA = json.loads(Path(json_report.__file__).with_name("report.schema.json").read_text(encoding="utf-8"))
-MAKER = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_schema.py"))
+MAKER = maker("make_schema.py")
 ENDS = every_end()
 
 
