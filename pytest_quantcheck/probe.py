@@ -167,7 +167,7 @@ class Probe(Measuring):
     ) -> Reply:
         """Continue raw text without a template; reaching ``max_tokens`` is a normal end.
 
-        :param prompt: the text; special tokens in it are special tokens. The other keywords are those of ``chat``.
+        Special tokens in the text are special tokens. The keywords are those of ``chat``.
         """
         __tracebackhide__ = True
         if grammar is None and json_schema is None:

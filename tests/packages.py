@@ -79,13 +79,14 @@ def _in_wheel(wheel: Path) -> set[str]:
 
 
 def _unpacked(sdist: Path, place: Path) -> Path:
-    """Its folder; it holds whatever git has."""
+    """Its folder; it holds whatever git has or would take."""
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
     [folder] = [path for path in place.iterdir() if path.is_dir()]
     found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {"PKG-INFO"}
     if (ROOT / ".git").exists():
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
         _same(found, {name for name in listed.decode().split("\0") if name}, "the sdist")
     return folder
 
