@@ -59,6 +59,8 @@ def quant_items(path: str, *, samples: bool = True, **defaults: Any) -> Callable
 
     Usage::
 
+        from pytest_quantcheck import quant_items
+
         test_mine = quant_items("mine.jsonl")
         test_capitals = quant_items("capitals.jsonl", family="capitals", system="Answer with one word.")
 

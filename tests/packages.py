@@ -51,7 +51,8 @@ def main(folder: Path) -> None:
             bin_folder = _environment(python, Path(place) / f"python{number}", wheel)
             _user_s_suite(bin_folder, Path(place) / f"user{number}")
             print(f"the wheel alone, {python}: fine")
-        readme = re.search(r"^pip install \. && (pytest .*)$", (unpacked / "README.md").read_text("utf-8"), re.M)
+        text = (unpacked / "README.md").read_text("utf-8").replace("\\\n", "")
+        readme = re.search(r"^pip install \. && (pytest .*)$", text, re.MULTILINE)
         assert readme is not None, "the README has no first command"
         bin_folder = _environment(sys.executable, Path(place) / "sdist", unpacked)
         _run([str(bin_folder / "pytest"), "-q", *readme[1].split()[1:]], unpacked)

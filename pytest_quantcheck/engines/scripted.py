@@ -48,8 +48,11 @@ class ScriptedEngine:
     Usage::
 
         # conftest.py
+        from pytest_quantcheck import ScriptedEngine
+
+
         def pytest_quantcheck_engine(role, source):
-            return ScriptedEngine(lambda prompt: "<think>easy</think>4" if "2+2" in prompt else "no idea")
+            return ScriptedEngine(lambda prompt: "<think>easy</think>4" if "2 + 2" in prompt else "no idea")
 
     An image in the message is a line ``<image 0123456789abcdef>``, by the digest of its bytes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from pytest_quantcheck.reports import junit
 from pytest_quantcheck.reports.last_line import PREFIX
 from pytest_quantcheck.reports.last_line import last_line
 from pytest_quantcheck.verdict import UNUSABLE
+from tests.doc_blocks import PAGES
 from tests.ledgers import every_end
 from tests.makers import DOCS
 from tests.makers import maker
 from tests.plugin.conftest import Gate
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "example_suites").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -112,9 +113,34 @@ def test_the_readme_s_tests_run(plain_gate: Gate) -> None:
     assert outcome.words["test_invoice"] == "regressed"
 
 
-def test_the_scripted_engine_of_the_how_to_runs(pytester: pytest.Pytester) -> None:
-    [code] = blocks(ROOT / "docs" / "how-to" / "own-files.md", "python")
-    pytester.makeconftest(code)
-    pytester.makepyfile("def test_it(quant):\n    assert quant.chat('What is 2 + 2?').text == '4'\n")
+def test_every_page_is_in_the_index_and_in_the_order_of_the_site() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    named = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^)#]+\.md)[^)]*\)", index)}
+    in_order = {
+        ROOT / f"{name}.md" for name in re.findall(r"file: (\S+)", (DOCS / "_toc.yml").read_text(encoding="utf-8"))
+    }
+    in_order |= set((DOCS / "reference" / "checks").glob("*.md"))
 
-    pytester.runpytest("-p", "no:randomly", "--quant-model=any").assert_outcomes(passed=1)
+    assert named == in_order == {*PAGES} - {DOCS / "index.md"}
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+    assert re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE) == [
+        version
+    ]
+    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == version
+
+
+def shape(text: str) -> str:
+    """What is the same on every machine: no figures, no answers."""
+    return re.sub(r"\d[\d.,]*", "#", re.sub(r"^    '.*'$", "    '...'", text, flags=re.MULTILINE))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("page", maker("make_outputs.py")["PAGES"], ids=lambda page: page.name)
+def test_what_a_page_shows_is_what_is_printed(page: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+
+    assert shape(maker("make_outputs.py")["printed"](page)) == shape(page.read_text(encoding="utf-8"))
