@@ -51,8 +51,8 @@ ILLUSTRATIONS: Final = {
 MADE: Final = ("docs/tutorial.md", "docs/explanation/fidelity.md", "docs/how-to/gate-a-model-upgrade-in-ci.md")
 """Pages whose printed blocks are printed by docs/make_outputs.py."""
 OTHERS: Final = {
-    "ollama": {"serve"},
-    "vllm": {"serve", "--max-model-len", "--reasoning-parser"},
+    "ollama": set(),
+    "vllm": {"--max-model-len", "--max-num-seqs", "--no-enable-prefix-caching", "--reasoning-parser"},
     "tox": set(),
     "git": set(),
     "jq": {"-r"},
