@@ -59,7 +59,7 @@ def field_docs(record: type) -> dict[str, str]:
 def markdown(text: str, page: Path) -> str:
     """Double backticks become single ones, ``Usage::`` a fenced block, other pages links from ``page``."""
     paragraphs = []
-    for paragraph in re.split(r"\n{2,}(?! )", text):
+    for paragraph in re.split(r"\n{2,}(?![ \n])", text):
         head, colons, block = paragraph.partition("::\n\n")
         if colons and block.startswith("    "):
             code = textwrap.dedent(block).rstrip()

@@ -36,7 +36,7 @@ def pytest_quantcheck_devices(config: pytest.Config) -> Sequence[str] | None:
     ``--quant-devices`` is given, once, by the process that starts them.
 
     :param config: the pytest config; what is asked for may be all that is known of it yet.
-    :return: names as llama.cpp has them, ``A+B`` for several that hold one model together, '' to leave it to
-        llama.cpp, or None to let the next implementation decide; the last one takes ``--quant-devices``, else every
-        GPU, else ''.
+    :return: names as llama.cpp has them, ``A+B`` for several that hold one model together, an empty text
+        to leave it to llama.cpp, or None to let the next implementation decide; the last one takes
+        ``--quant-devices``, else every GPU, else an empty text.
     """
