@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import httpcore
 import httpx
+import hypothesis
 import numpy
 import pytest
+import xdist.dsession
 
-from pytest_quantcheck import snapshots
+import pytest_quantcheck
+from pytest_quantcheck import reports
 
-# a run inside this process forgets what it imported: numpy cannot be imported twice, and what was raised or made by
-# the first import of the others is none of the second's classes
-_NEVER_FORGOTTEN = (numpy, httpx, httpcore, snapshots)
+# a run inside this process forgets what it imported: numpy cannot be imported twice, what was raised or made by the
+# first import of the next two is none of the second's classes, and importing the others again takes longer than a run
+_NEVER_FORGOTTEN = (numpy, httpx, httpcore, hypothesis, xdist.dsession)
+for _package in (pytest_quantcheck, reports):
+    for _module in iter_modules(_package.__path__, f"{_package.__name__}."):
+        if not _module.name.endswith("__main__"):
+            import_module(_module.name)
 
 DIED, HUNG, REFUSED = "!died", "!hung", "!refused"
 

@@ -84,6 +84,7 @@ def test_what_judges_is_pure(module: str) -> None:
 def test_llama_cpp_stays_in_its_own_process() -> None:
     programs = {f"pytest_quantcheck.{name}" for name in _PROGRAMS}
 
+    @cache
     def brings(module: str) -> bool:
         """Whether llama.cpp is loaded with it."""
         needed = imported(module)
