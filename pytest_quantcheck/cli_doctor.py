@@ -23,6 +23,7 @@ from pytest_quantcheck.engines.server.address import parse_address
 from pytest_quantcheck.engines.server.client import key_of
 from pytest_quantcheck.engines.server.engine import ServerEngine
 from pytest_quantcheck.gguf_card import ModelCard
+from pytest_quantcheck.option_values import positive
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.text import one_line
@@ -51,7 +52,9 @@ def add_command(commands: Any) -> None:
         epilog="Exit status: 0 a chat is answered; 1 it is not, or nobody answers; 2 wrong arguments.",
     )
     doctor.add_argument("address", metavar="ADDRESS", help="http://host:port#model, ollama:model, vllm:model, ...")
-    doctor.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds without a new token (120)")
+    doctor.add_argument(
+        "--timeout", type=positive, default=120.0, metavar="S", help="seconds without a new token (120)"
+    )
     doctor.set_defaults(run=run)
 
 
@@ -65,7 +68,12 @@ def run(given: argparse.Namespace) -> int:
     if address is None:
         print(f"quantcheck: {one_line(given.address, 120)!r} is no address of a server", file=sys.stderr)
         return 2
-    engine = ServerEngine(address, LoadSettings(), timeout=given.timeout, key=key_of(Role.CANDIDATE))
+    try:
+        key = key_of(Role.CANDIDATE)
+    except EngineError as error:
+        print(f"quantcheck: {error}", file=sys.stderr)
+        return 2
+    engine = ServerEngine(address, LoadSettings(), timeout=given.timeout, key=key)
     try:
         return _examine(engine)
     except EngineError as error:

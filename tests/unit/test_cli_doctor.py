@@ -52,3 +52,12 @@ def test_what_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "ollama:"]) == 2
     assert capsys.readouterr().err == "quantcheck: 'ollama:' names no model: ollama:NAME\n"
     assert main(["doctor", "model.gguf"]) == 2
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "x"])
+def test_a_time_out_is_a_number_of_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "http://127.0.0.1:1", f"--timeout={seconds}"])
+
+    assert ended.value.code == 2
+    assert f"argument --timeout: invalid positive value: '{seconds}'" in capsys.readouterr().err

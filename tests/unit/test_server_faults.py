@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_quantcheck.cli import main
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
@@ -215,6 +216,48 @@ def test_a_key_comes_from_the_environment_each_side_its_own(monkeypatch: pytest.
     monkeypatch.setenv("QUANTCHECK_API_KEY", "both")
     monkeypatch.setenv("QUANTCHECK_BASELINE_API_KEY", "old")
     assert (key_of(Role.BASELINE), key_of(Role.CANDIDATE)) == ("old", "both")
+
+
+def test_the_line_end_of_a_file_is_no_part_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTCHECK_API_KEY", f" {CANARY}\r\n")
+    monkeypatch.setenv("QUANTCHECK_BASELINE_API_KEY", "\n")
+    assert key_of(Role.BASELINE) == key_of(Role.CANDIDATE) == CANARY
+
+
+@pytest.mark.parametrize("key", ["sk-can\u0105ry", "sk-can\nary", "sk-can\x1bary", "sk-can\udcffary"])
+@pytest.mark.parametrize("name", ["QUANTCHECK_API_KEY", "QUANTCHECK_CANDIDATE_API_KEY"])
+def test_a_key_that_no_header_can_hold_is_refused_unseen(
+    name: str,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    pytester: pytest.Pytester,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, key)
+    pytester.makepyfile("def test_it(quant):\n    pass\n")
+
+    result = pytester.runpytest("--quant-model=http://127.0.0.1:1#m")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --quant-model: the key in {name} holds characters that no key has: *"])
+    assert "sk-can" not in result.stdout.str() + result.stderr.str()
+    assert main(["doctor", "http://127.0.0.1:1#m"]) == 2
+    assert f"the key in {name} holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", range(100, 160, 7))
+def test_what_is_cut_short_leaves_no_half_of_a_key(before: int) -> None:
+    said = {"error": {"message": "x" * before + CANARY + "y" * 300}}
+    faults = [Fault("status", 9, status=500, body=said), Fault("error", body=said)]
+    faults.append(Fault("error", body="x" * (before - 70) + CANARY + "y" * 100))
+    fake = OpenAi(script)
+    with engine(fake, key=CANARY) as made:
+        for fault in faults:
+            fake.fault = fault
+            with pytest.raises(EngineError) as caught:
+                made.chat(REQUEST)
+            assert CANARY[:8] not in str(caught.value)
+            assert CANARY[-8:] not in str(caught.value)
 
 
 def test_a_key_is_sent_and_never_said() -> None:

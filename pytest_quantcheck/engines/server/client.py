@@ -48,8 +48,17 @@ _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
 
 def key_of(role: Role) -> str:
-    """The key for the server of one side, from the environment; '' without one."""
-    return os.environ.get(f"QUANTCHECK_{role.name}_API_KEY") or os.environ.get(KEY, "")
+    """The key for the server of one side, from the environment; '' without one.
+
+    :raises EngineRefused: for one that no header can hold: the HTTP library would quote it in its error.
+    """
+    for name in (f"QUANTCHECK_{role.name}_API_KEY", KEY):
+        key = os.environ.get(name, "").strip()  # `$(cat file)` and secret stores leave line ends behind
+        if not (key.isascii() and key.isprintable()):
+            raise EngineRefused(f"the key in {name} holds characters that no key has: printable ASCII is allowed")
+        if key:
+            return key
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +161,7 @@ class Client:
 
     def refusal(self, answer: Answer) -> EngineRefused:
         """Why an answer is no success, in the server's own words."""
-        said = self.blot(one_line(words_of(answer) or answer.text, _SHOWN)) or "nothing"
+        said = one_line(self.blot(words_of(answer) or answer.text), _SHOWN) or "nothing"
         if answer.status in (401, 403):
             hint = f"the key in {KEY} is not accepted" if self._key else f"it wants a key; {KEY} takes it"
             return EngineRefused(f"{self.address}: {hint} (status {answer.status}: {said})")
@@ -172,7 +181,7 @@ class Client:
         return client
 
     def blot(self, text: str) -> str:
-        """The same without the key."""
+        """The same without the key; before it is shortened, which could leave half of it."""
         return text.replace(self._key, "***") if self._key else text
 
     def close(self) -> None:
@@ -212,7 +221,7 @@ class Client:
             number += 1
 
     def _nobody(self, error: Exception) -> EngineRefused:
-        why = self.blot(one_line(_ERRNO.sub("", str(error)), _SHOWN)) or type(error).__name__
+        why = one_line(self.blot(_ERRNO.sub("", str(error))), _SHOWN) or type(error).__name__
         return EngineRefused(f"{self.address}: no server answers there ({why})")
 
     def _url(self, path: str) -> str:

@@ -236,7 +236,7 @@ class ServerEngine:
         with closing(dialect.front.lines(path, body, patience)) as lines:
             try:
                 heard = dialect.hear(
-                    events(lines),
+                    events(lines, dialect.front.blot),
                     lambda: time.perf_counter() - start,
                     patience.progress,
                     raw=path == dialect.completion_path,

@@ -78,10 +78,11 @@ class Heard:
             into.update({name: value for name, value in numbers.items() if type(value) in (int, float) and value >= 0})
 
 
-def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def events(lines: Iterable[str], blot: Callable[[str], str] = str) -> Iterator[dict[str, Any]]:
     """The JSON objects of a stream: server-sent events (WHATWG HTML, 9.2), or one object a line, as Ollama sends them.
 
-    EngineRefused for an error that the server puts into the stream, EngineDied for a line that is no JSON.
+    ``blot`` takes out of an error what nobody may read. EngineRefused for an error that the server puts into the
+    stream, EngineDied for a line that is no JSON.
     """
     for line in lines:
         text = line.strip()
@@ -94,11 +95,12 @@ def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         try:
             event = json.loads(text)
         except (ValueError, RecursionError):
-            raise EngineDied(f"the server's stream is broken: {one_line(text, 100)!r} is no JSON") from None
+            raise EngineDied(f"the server's stream is broken: {one_line(blot(text), 100)!r} is no JSON") from None
         if not isinstance(event, dict):
-            raise EngineDied(f"the server's stream is broken: {one_line(text, 100)!r} is no JSON object")
+            raise EngineDied(f"the server's stream is broken: {one_line(blot(text), 100)!r} is no JSON object")
         if event.get("error") or event.get("object") == "error":
-            raise EngineRefused(f"the server broke its answer off: {one_line(error_words(event) or text, 300)}")
+            said = one_line(blot(error_words(event) or text), 300)
+            raise EngineRefused(f"the server broke its answer off: {said}")
         yield event
 
 
