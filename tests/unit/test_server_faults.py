@@ -14,6 +14,9 @@ import pytest
 
 from pytest_quantcheck.cli import main
 from pytest_quantcheck.engines.base import ChatRequest
+from pytest_quantcheck.engines.base import ChoiceRequest
+from pytest_quantcheck.engines.base import EmbeddingRequest
+from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineHung
@@ -28,10 +31,15 @@ from pytest_quantcheck.records import Role
 from tests.fakes.base import Fake
 from tests.fakes.base import Fault
 from tests.fakes.base import Says
+from tests.fakes.ollama import Ollama
+from tests.fakes.openai import LlamaServer
 from tests.fakes.openai import OpenAi
+from tests.fakes.openai import Vllm
 from tests.real.servers import free_port
 
 CANARY = "sk-canary-0123456789"
+CHOICE = ChoiceRequest((" a", " b"), prompt="x")
+TEXTS = EmbeddingRequest(("a",))
 REQUEST = ChatRequest(({"role": "user", "content": "hello"},), generation=Generation(max_tokens=50))
 
 
@@ -129,6 +137,86 @@ def test_everything_else_is_one_clear_line(fault: Fault, kind: type[EngineError]
         assert len(line) < 700
         fake.fault = None
         assert made.chat(REQUEST).text == "you said hello"  # the next test goes on
+
+
+def test_seconds_to_wait_in_signs_that_are_no_digits() -> None:
+    fake = OpenAi(script)
+    with engine(fake) as made:
+        fake.fault = Fault("status", 1, status=503, body={}, headers={"Retry-After": "\u00b2"})
+        assert made.chat(REQUEST).text == "you said hello"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions"])
+def test_what_cannot_be_decoded_is_one_clear_line(path: str) -> None:
+    fake = OpenAi(script)
+    fake.fault = Fault("status", 9, status=200, body={}, headers={"Content-Encoding": "gzip"}, path=path)
+    words = r"no sense can be made of what it was asked or answered \(\w+: DecodingError: "
+    with pytest.raises(EngineDied, match=words), engine(fake) as made:
+        made.chat(REQUEST)
+
+
+MALFORMED: list[tuple[type[OpenAi], str, Any, Any]] = [
+    (LlamaServer, "/tokenize", {"tokens": 5}, lambda made: made.tokenize("x")),
+    (Vllm, "/v1/completions", {"choices": [1]}, lambda made: made.choose(CHOICE)),
+    (Vllm, "/v1/completions", {"choices": [{"prompt_logprobs": [-1.5] * 3}]}, lambda made: made.choose(CHOICE)),
+    (OpenAi, "/v1/embeddings", {"data": [{"embedding": [10**400, 1]}]}, lambda made: made.embed(TEXTS)),
+    (OpenAi, "/v1/embeddings", {"data": 5}, lambda made: made.embed(TEXTS)),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "said", "ask"), MALFORMED)
+def test_an_answer_of_another_shape_is_no_traceback(kind: type[OpenAi], path: str, said: Any, ask: Any) -> None:
+    fake = kind(script)
+    with engine(fake) as made:
+        fake.fault = Fault("status", 99, status=200, body=said, path=path)
+        with pytest.raises((EngineError, EngineCannot)) as caught:
+            ask(made)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("rows", [[-1.5], [None], [{"logprob": -(10**400)}], [{"logprob": "x" * 5000}]])
+def test_rows_of_another_shape_are_no_likelihoods(rows: list[Any]) -> None:
+    class Odd(Vllm):
+        def post(self, path: str, body: dict[str, Any]) -> Any:
+            if path != "/v1/completions":
+                return super().post(path, body)
+            told = [one if isinstance(one, float) else {str(token): one} for token in body["prompt"] for one in rows]
+            return 200, {"choices": [{"prompt_logprobs": told}]}
+
+    with engine(Odd(script)) as made, pytest.raises(EngineError) as caught:
+        made.choose(CHOICE)
+    assert len(str(caught.value)) < 700
+
+
+def test_numbers_of_a_model_that_no_model_has() -> None:
+    class Huge(LlamaServer):
+        @property
+        def entry(self) -> dict[str, Any]:
+            return super().entry | {"meta": {"n_params": 10**400, "size": 10**400, "n_vocab": 1e999, "n_embd": True}}
+
+    with engine(Huge(script)) as made:
+        card = made.card()
+    assert (card.parameters, card.tensor_bytes, card.vocabulary, card.embedding_length) == (0, 0, None, None)
+
+
+def test_ollama_that_tells_its_models_once() -> None:
+    class Once(Ollama):
+        def get(self, path: str) -> tuple[int, Any]:
+            if path == "/api/tags" and self.paths("GET").count(path) > 1:
+                return 500, {"error": "x"}
+            return (200, {"models": 5}) if path == "/api/ps" else super().get(path)
+
+    with Once(script).running() as url:
+        made = ServerEngine(Address(url, "tiny:q4"), LoadSettings(), timeout=20)
+        assert made.chat(REQUEST).text == "you said hello"
+        made.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "xn--a"])
+def test_a_host_that_cannot_be_is_one_clear_line(host: str) -> None:
+    made = ServerEngine(Address(f"http://{host}", "m"), LoadSettings())
+    with pytest.raises(EngineError, match=f"^http://{host}#m: no s"):
+        made.card()
 
 
 def test_an_answer_that_began_is_not_asked_for_again() -> None:

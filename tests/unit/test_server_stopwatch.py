@@ -123,6 +123,35 @@ def test_a_vllm_without_statistics_tells_no_speed() -> None:
         made.bench(REQUEST)
 
 
+@pytest.mark.parametrize("told", [{}, {"prompt_ms": None}, {"prompt_ms": float("inf")}, {"prompt_ms": 10**400}])
+def test_a_clock_that_tells_no_time_is_no_speed(told: dict[str, Any]) -> None:
+    class Odd(LlamaServer):
+        def post(self, path: str, body: dict[str, Any]) -> Any:
+            if path != "/completion":
+                return super().post(path, body)
+            counts = {"prompt_n": len(body["prompt"]), "predicted_n": body["n_predict"], "draft_n": None}
+            return 200, {"timings": counts | {"predicted_ms": 5.0} | told}
+
+    with engine(Odd(script)) as made, pytest.raises(EngineRefused, match="llama-server's clock stood still"):
+        made.bench(REQUEST)
+
+
+def test_durations_that_ollama_leaves_out_and_endless_statistics_of_vllm() -> None:
+    class Silent(Ollama):
+        def _times(self, body: dict[str, Any]) -> tuple[int, Any]:
+            status, told = super()._times(body)
+            return status, told | {"prompt_eval_duration": None}
+
+    class Endless(Vllm):
+        def _metrics(self) -> bytes:
+            return super()._metrics() + b'\nvllm:foo{a="b"} +Inf\nvllm:bar NaN\n'
+
+    with engine(Silent(script), "tiny:q4") as made, pytest.raises(EngineRefused, match="Ollama's clock stood still"):
+        made.bench(REQUEST)
+    with engine(Endless(script)) as made:
+        assert made.bench(REQUEST).decode_tok_s == pytest.approx((50.0,) * 3)
+
+
 def test_two_models_of_one_server_are_loaded_anew_for_each_measurement() -> None:
     """llama-swap holds one at a time: turn by turn without a warm-up each would be timed cold."""
     servers: dict[str, OpenAi] = {name: LlamaServer(script, model=f"{name}.gguf") for name in ("old", "new")}

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_quantcheck.engines.base import EngineDied
+from pytest_quantcheck.engines.base import EngineError
+from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.server.reply import Asked
 from pytest_quantcheck.engines.server.reply import chat_reply
 from pytest_quantcheck.engines.server.reply import estimated
 from pytest_quantcheck.engines.server.stream import Banner
 from pytest_quantcheck.engines.server.stream import Heard
 from pytest_quantcheck.engines.server.stream import events
+from pytest_quantcheck.engines.server.stream import hear_ollama
 from pytest_quantcheck.engines.server.stream import hear_openai
 from pytest_quantcheck.records import Reply
 from pytest_quantcheck.records import Status
@@ -72,6 +75,14 @@ def test_loading_takes_no_time_of_an_answers() -> None:
     assert answer.timings.total_s < 5
 
 
+def test_a_rule_that_a_model_draws_takes_its_time() -> None:
+    answer = reply(hear({"content": "───\n"}, {"content": "| a |"}))
+
+    assert answer.text == "───\n| a |"
+    assert answer.timings.first_token_s == pytest.approx(1.0)
+    assert answer.timings.total_s == pytest.approx(5.0)
+
+
 @given(st.lists(st.text("abc€😀 ", min_size=1, max_size=6), max_size=6))
 def test_events_of_both_forms(texts: list[str]) -> None:
     objects = [{"n": number, "text": text} for number, text in enumerate(texts)]
@@ -97,6 +108,58 @@ def test_usage_without_choices_counts_and_an_end_is_needed() -> None:
         hear_openai([{"choices": [{"delta": {"content": "a"}}]}], lambda: 0.0, lambda: None)
     with pytest.raises(EngineDied, match=r"broke its answer off \(abort\)"):
         hear({"content": "a"}, finish="abort")
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "words"),
+    [
+        ({"choices": [{"message": {"content": "72"}}]}, EngineRefused, "the server answers without streaming"),
+        ({"choices": [{"delta": {"content": [{"type": "text", "text": "72"}]}}]}, EngineDied, "content is list, not"),
+        ({"choices": [{"delta": {"content": 72}}]}, EngineDied, "the delta's content is int, not text"),
+        ({"choices": [{"delta": {"reasoning": {"text": "hm"}}}]}, EngineDied, "the delta's reasoning is dict, not"),
+        ({"choices": [{"delta": {"tool_calls": [{"function": {"name": 5}}]}}]}, EngineDied, "a call's name is int"),
+        (
+            {"choices": [{"delta": {"tool_calls": [{"function": {"name": "f", "arguments": [1]}}]}}]},
+            EngineDied,
+            "what a call is given is list, not text",
+        ),
+        ({"choices": "72"}, EngineDied, "its choices are no list of objects"),
+        ({"choices": ["72"]}, EngineDied, "its choices are no list of objects"),
+    ],
+)
+def test_what_is_no_text_is_no_empty_answer(event: dict[str, Any], kind: type[EngineError], words: str) -> None:
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    with pytest.raises(kind, match=words):
+        hear_openai([event, end], lambda: 0.0, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({"message": "hi"}, "a message is str"),
+        ({"message": {"content": 72}}, "the message's content is int, not text"),
+        ({"message": {"content": "a", "thinking": []}}, "the message's thinking is list, not text"),
+    ],
+)
+def test_what_is_no_text_of_ollamas(event: dict[str, Any], words: str) -> None:
+    with pytest.raises(EngineDied, match=words):
+        hear_ollama([event, {"done": True}], lambda: 0.0, lambda: None)
+
+
+def test_half_a_surrogate_pair_is_spelled_out() -> None:
+    found = reply(hear({"reasoning": "\ud83d"}, {"content": " \ud83d"}))
+
+    assert (found.text, found.thinking) == ("\\ud83d", "\\ud83d")
+    assert json.dumps(found.to_payload(), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**400, -1, None, "5", True, 1 << 53])
+def test_what_can_be_no_count_is_not_told(number: Any) -> None:
+    found = reply(hear({"content": "word"}, usage={"completion_tokens": number}, timings={"draft_n": number}))
+
+    assert (found.usage.total, found.usage.source, found.timings.drafted) == (1, "estimated", 0)
+    lines = [{"message": {"content": "word"}}, {"done": True, "eval_count": number, "load_duration": number}]
+    assert reply(hear_ollama(lines, lambda: 1.0, lambda: None)).usage.total == 1
 
 
 def test_one_thought_under_two_names_is_one() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -271,7 +272,7 @@ class _Attempt:
 def _retry_after(response: httpx.Response, answer: Answer) -> float | None:
     """Seconds that the server asks to wait (RFC 9110, 10.2.3); while it loads its model, half a second."""
     said = response.headers.get("retry-after", "")
-    if said.isdigit():
+    if said.isascii() and said.isdigit():
         return float(said)
     try:
         return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
@@ -331,6 +332,12 @@ def _split(chunks: Iterator[bytes], patience: Patience) -> Iterator[str]:
             yield line.decode("utf-8", "replace").rstrip("\r")
     if held:
         yield held.decode("utf-8", "replace").rstrip("\r")
+
+
+def http_errors() -> tuple[type[Exception], ...]:
+    """All that the HTTP library raises, where it was loaded at all."""
+    httpx = sys.modules.get("httpx")
+    return () if httpx is None else (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
 def _httpx() -> ModuleType:

@@ -250,7 +250,7 @@ class Dialect:
             raise EngineRefused(f"{self.name} gave no vector of one length for each of {len(request.texts)} texts")
         try:
             packed = tuple(map(pack, vectors))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise EngineRefused(f"the model computes no usable vector: {error}; its weights are damaged") from None
         return Embeddings(tuple(map(label, request.texts)), packed, pooling="the server's")
 

@@ -15,6 +15,7 @@ from pytest_quantcheck.engines.server.llama_server import LlamaServer
 from pytest_quantcheck.engines.server.ollama import Ollama
 from pytest_quantcheck.engines.server.proxies import LOADING_S
 from pytest_quantcheck.engines.server.proxies import llama_swap
+from pytest_quantcheck.engines.server.proxies import objects
 from pytest_quantcheck.engines.server.proxies import router
 from pytest_quantcheck.engines.server.vllm import Vllm
 from pytest_quantcheck.text import one_line
@@ -46,8 +47,10 @@ def _single(front: Client, wire: Client, patience: float) -> Dialect:
         meta = models[model].get("meta")
         return LlamaServer(front, wire, model, props.fields, meta if isinstance(meta, dict) else {})
     version = wire.get("/api/version").fields.get("version")
-    if isinstance(version, str) and front is wire and isinstance(wire.get("/api/tags").fields.get("models"), list):
-        return _ollama(wire, one_line(version, 40))
+    if isinstance(version, str) and front is wire:
+        tags = wire.get("/api/tags").fields.get("models")
+        if isinstance(tags, list):
+            return _ollama(wire, one_line(version, 40), tags)
     models = _models(wire)
     if all(told.get("owned_by") == "vllm" for told in models.values()):
         version = wire.get("/version").fields.get("version")
@@ -81,9 +84,8 @@ def _behind_router(client: Client) -> Dialect:
     return dialect
 
 
-def _ollama(client: Client, version: str) -> Dialect:
-    tags = client.get("/api/tags").fields["models"]
-    entries = {one["name"]: one for one in tags if isinstance(one, dict) and isinstance(one.get("name"), str)}
+def _ollama(client: Client, version: str, tags: list[Any]) -> Dialect:
+    entries = {one["name"]: one for one in objects(tags) if isinstance(one.get("name"), str)}
     names = {name.removesuffix(":latest"): name for name in entries} | {name: name for name in entries}
     model = _chosen(client, names)
     answer = client.post("/api/show", {"model": model, "verbose": True})

@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import wraps
 from typing import Any
+from typing import Concatenate
+from typing import ParamSpec
 from typing import TypeVar
 
 from pytest_quantcheck.choices import Choice
@@ -18,14 +21,17 @@ from pytest_quantcheck.engines.base import ChoiceRequest
 from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
+from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.base import FidelityRequest
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import MemoryRequest
+from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.server.address import Address
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.client import Patience
+from pytest_quantcheck.engines.server.client import http_errors
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialects import recognise
@@ -48,6 +54,31 @@ from pytest_quantcheck.thinking import THINK
 from pytest_quantcheck.thinking import opens_thought
 
 _Request = TypeVar("_Request", ChatRequest, CompletionRequest)
+_Asked = ParamSpec("_Asked")
+_Told = TypeVar("_Told")
+
+
+def _malformed() -> tuple[type[Exception], ...]:
+    """What reading an answer of another shape than any server's raises; a test's body would take it for its failure."""
+    return ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, *http_errors()
+
+
+def _sound(
+    ask: Callable[Concatenate[ServerEngine, _Asked], _Told],
+) -> Callable[Concatenate[ServerEngine, _Asked], _Told]:
+    """The same, with EngineDied for what a malformed answer raises."""
+
+    @wraps(ask)
+    def asking(self: ServerEngine, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Told:
+        try:
+            return ask(self, *args, **kwargs)
+        except _malformed() as error:
+            said = one_line(self._client.blot(describe(error)), 300)
+            raise EngineDied(
+                f"{self.address}: no sense can be made of what it was asked or answered ({ask.__name__}: {said})"
+            ) from None
+
+    return asking
 
 
 class ServerEngine:
@@ -96,32 +127,37 @@ class ServerEngine:
         return self._facts
 
     @property
+    @_sound
     def foretold(self) -> Payload:
         """What is known of these conditions before the first request."""
         return self.dialect.facts(self._load_settings())
 
     @property
+    @_sound
     def dialect(self) -> Dialect:
         """The server's dialect, found out once; EngineRefused when nobody answers, or nobody who is known."""
         with self._lock:
             if self._dialect is None:
                 try:
                     self._dialect = recognise(self._client)
-                except EngineError:
-                    self._client.close()
-                    raise
+                finally:
+                    if self._dialect is None:
+                        self._client.close()
             return self._dialect
 
+    @_sound
     def card(self) -> ModelCard:
         """What the server tells of the model; what it does not is unknown."""
         if self._card is None:
             self._card = self.dialect.card()
         return self._card
 
+    @_sound
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, as the server has them."""
         return self._ready().tokenize(text)
 
+    @_sound
     def chat(self, request: ChatRequest) -> Reply:
         """One assistant turn."""
         settings = self._load_settings()
@@ -146,6 +182,7 @@ class ServerEngine:
         )
         return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply
 
+    @_sound
     def complete(self, request: CompletionRequest) -> Reply:
         """A raw continuation."""
         settings = self._load_settings()
@@ -163,10 +200,12 @@ class ServerEngine:
             ),
         )
 
+    @_sound
     def choose(self, request: ChoiceRequest) -> Choice:
         """The log-likelihood of every choice."""
         return self._ready().choose(request)
 
+    @_sound
     def embed(self, request: EmbeddingRequest) -> Embeddings:
         """One vector for each text."""
         return self._ready().embed(request)
@@ -176,6 +215,7 @@ class ServerEngine:
         del request
         raise EngineCannot(f"{self.dialect.name} tells no log-probabilities of whole texts; name the file for fidelity")
 
+    @_sound
     def bench(self, request: BenchRequest) -> Bench:
         """Prefill and decode speed by the server's own clock."""
         settings = self._load_settings()
@@ -246,8 +286,9 @@ class ServerEngine:
         with self._lock:
             first = self._signature = self._signature or heard.signature
         if heard.signature != first:
+            new, old = (one_line(dialect.front.blot(one), 120) for one in (heard.signature, first))
             raise EngineRefused(
-                f"{self.address.place} answers as {one_line(heard.signature, 120)!r}, before it was "
-                f"{one_line(first, 120)!r}: another model or build took its place while the run went on"
+                f"{self.address.place} answers as {new!r}, before it was {old!r}: "
+                "another model or build took its place while the run went on"
             )
         return prompt, heard

@@ -12,6 +12,7 @@ from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.seam import seam
 from pytest_quantcheck.text import digest
+from pytest_quantcheck.text import short
 
 
 class _Server(Protocol):
@@ -41,6 +42,6 @@ def _sum(told: Sequence[object]) -> float:
     total = 0.0
     for value in told:
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value > 0:
-            raise EngineRefused(f"the server tells no log-probability of a token, but {value!r}")
+            raise EngineRefused(f"the server tells no log-probability of a token, but {short(value)}")
         total += value
     return total

@@ -29,6 +29,7 @@ from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialect import family_of
 from pytest_quantcheck.engines.server.dialect import served_card
+from pytest_quantcheck.engines.server.stream import numbers_of
 from pytest_quantcheck.gguf_card import GgufError
 from pytest_quantcheck.gguf_card import ModelCard
 from pytest_quantcheck.gguf_card import read_card
@@ -68,7 +69,7 @@ class LlamaServer(Dialect):
         # asked for now, while a proxy has the model loaded
         self._drafts = any(one.get("speculative") is True for one in self._slots())
         self._props = props
-        self._meta = meta
+        self._meta = numbers_of(meta)
         template = props.get("chat_template")
         self._template = template if isinstance(template, str) and template else None
         settings = props.get("default_generation_settings")
@@ -127,7 +128,7 @@ class LlamaServer(Dialect):
 
     def _number(self, name: str) -> int:
         value = self._meta.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+        return value if isinstance(value, int) else 0
 
     def facts(self, settings: LoadSettings) -> Payload:
         """Context, build and template."""

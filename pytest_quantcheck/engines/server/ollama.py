@@ -32,6 +32,7 @@ from pytest_quantcheck.engines.server.dialect import plain
 from pytest_quantcheck.engines.server.ollama_card import template_of
 from pytest_quantcheck.engines.server.ollama_card import told_fields
 from pytest_quantcheck.engines.server.proxies import let_go
+from pytest_quantcheck.engines.server.proxies import objects
 from pytest_quantcheck.engines.server.stream import Heard
 from pytest_quantcheck.engines.server.stream import hear_ollama
 from pytest_quantcheck.gguf_card import ModelCard
@@ -169,8 +170,8 @@ class Ollama(Dialect):
         let_go(lambda: self.front.post("/api/generate", {"model": self.model, "keep_alive": 0}), self._is_loaded)
 
     def _is_loaded(self) -> bool:
-        running = self.front.get("/api/ps").fields.get("models")
-        return any(one.get("name") == self.model for one in running or () if isinstance(one, dict))
+        running = objects(self.front.get("/api/ps").fields.get("models"))
+        return any(one.get("name") == self.model for one in running)
 
 
 def _message(message: Message) -> Message:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 from typing import Final
 
+from pytest_quantcheck.engines.server.stream import numbers_of
 from pytest_quantcheck.ggml_types import GGML_TYPES
 from pytest_quantcheck.gguf_card import table_digest
 from pytest_quantcheck.gguf_cost import EMBEDDING
@@ -21,6 +22,8 @@ from pytest_quantcheck.gguf_vocabulary import told_digests
 _SAMPLING: Final = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
 """Parameters of a Modelfile -> the keys that a GGUF header has for the same."""
 _BLOCKS: Final = {name: (weights, size) for name, weights, size in GGML_TYPES.values()}
+_MOST_DIMENSIONS: Final = 4
+"""GGML_MAX_DIMS of ggml.h."""
 _ARRAYS: Final = ("tokens", "merges", "scores", "token_type")
 
 
@@ -32,16 +35,16 @@ def told_fields(show: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, 
     """
     info = show.get("model_info")
     info = info if isinstance(info, dict) else {}
-    scalars = {name: of for name, of in info.items() if isinstance(of, str | int | float)}
+    scalars = {name: of for name, of in info.items() if isinstance(of, str | int) or name in numbers_of(info)}
     architecture = str(scalars.get("general.architecture") or "")
 
     def number(name: str) -> int | None:
-        value = scalars.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+        value = numbers_of(info).get(name)
+        return value or None if isinstance(value, int) else None
 
     return {
         "architecture": architecture,
-        "file_bytes": entry["size"] if isinstance(entry.get("size"), int) else 0,
+        "file_bytes": int(numbers_of(entry).get("size", 0)),
         "parameters": number("general.parameter_count") or 0,
         "context_length": number(f"{architecture}.context_length"),
         "block_count": number(f"{architecture}.block_count"),
@@ -63,12 +66,12 @@ def template_of(show: Mapping[str, Any]) -> str | None:
 
 
 def _sampling(parameters: str) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for line in parameters.splitlines():
         name, _, value = line.strip().partition(" ")
         with suppress(ValueError):
             if name in _SAMPLING:
-                found[f"general.sampling.{_SAMPLING[name]}"] = float(value)
+                found |= numbers_of({f"general.sampling.{_SAMPLING[name]}": float(value)})
     return found
 
 
@@ -99,7 +102,7 @@ def _tensor(row: object) -> Tensor | None:
     name, kind, shape = row.get("name"), row.get("type"), row.get("shape")
     if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(shape, list):
         return None
-    if kind not in _BLOCKS or not shape:
+    if kind not in _BLOCKS or not 1 <= len(shape) <= _MOST_DIMENSIONS:
         return None
     if not all(type(size) is int and 0 < size < 1 << 40 for size in shape):
         return None

@@ -66,7 +66,7 @@ def llama_swap(client: Client, model: str) -> Proxy:
 
 def _running(client: Client) -> dict[str, Mapping[str, Any]]:
     found = client.get("/running").fields.get("running")
-    return {str(one.get("model")): one for one in _objects(found)}
+    return {str(one.get("model")): one for one in objects(found)}
 
 
 def router(client: Client, model: str) -> Proxy:
@@ -103,12 +103,13 @@ def _loaded(client: Client, model: str) -> Mapping[str, Any]:
 
 
 def _status(client: Client, model: str) -> Mapping[str, Any]:
-    for one in _objects(client.get("/models").fields.get("data")):
+    for one in objects(client.get("/models").fields.get("data")):
         if one.get("id") == model and isinstance(one.get("status"), dict):
             status: dict[str, Any] = one["status"]
             return status
     return {}
 
 
-def _objects(found: object) -> list[dict[str, Any]]:
+def objects(found: object) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none of anything else."""
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

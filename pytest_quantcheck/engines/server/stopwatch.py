@@ -19,6 +19,7 @@ from pytest_quantcheck.engines.rounds import Round
 from pytest_quantcheck.engines.rounds import measured
 from pytest_quantcheck.engines.rounds import prose_tokens
 from pytest_quantcheck.engines.server.stream import drafted
+from pytest_quantcheck.engines.server.stream import numbers_of
 from pytest_quantcheck.records import Bench
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def _llama_server_round(server: LlamaServer, ids: list[int], depth: int, request
     if depth:  # what the last round left behind the depth is forgotten with this
         server.native(plain | {"prompt": ids[:depth], "n_predict": 1, "cache_prompt": True})
     asked = {"prompt": ids, "n_predict": request.generate_tokens, "cache_prompt": depth > 0}
-    timings = server.native(plain | asked).get("timings")
-    numbers = timings if isinstance(timings, dict) else {}
+    numbers = numbers_of(server.native(plain | asked).get("timings"))
     read, written = numbers.get("prompt_n"), numbers.get("predicted_n")
     # the token that followed the depth may be the text's own, and is then kept too
     if read not in (request.prompt_tokens, request.prompt_tokens - 1) or written != request.generate_tokens:
@@ -57,7 +57,7 @@ def _llama_server_round(server: LlamaServer, ids: list[int], depth: int, request
             f"{server.name} read {read} tokens and wrote {written}, "
             f"not {request.prompt_tokens} and {request.generate_tokens}: does another request run?"
         )
-    prompt_s, written_s = numbers["prompt_ms"] / 1000, numbers["predicted_ms"] / 1000
+    prompt_s, written_s = (numbers.get(name, 0) / 1000 for name in ("prompt_ms", "predicted_ms"))
     return _round(server.name, read, prompt_s, written, written_s, *drafted(numbers))
 
 
@@ -78,7 +78,7 @@ def time_ollama(generate: Callable[[str, int], dict[str, Any]], request: BenchRe
     def one_round() -> Round:
         nonlocal number
         number += 1  # another beginning each time: what it keeps of earlier prompts is of no use
-        told = generate(f"{number}. {text}", request.generate_tokens)
+        told = numbers_of(generate(f"{number}. {text}", request.generate_tokens))
         read, written = (told.get(name) for name in ("prompt_eval_count", "eval_count"))
         if not isinstance(read, int) or abs(read - count) > _TOLERANCE * count or told.get("prompt_eval_cached_count"):
             raise EngineRefused(f"Ollama read {read} tokens anew, not {count}: it kept an earlier prompt")
@@ -142,7 +142,7 @@ _TIMES: Final = (
     "request_decode_time_seconds_sum",
     "time_to_first_token_seconds_sum",
 )
-_METRIC: Final = re.compile(r"vllm:(\w+)(\{[^}\n]*\})? ([-+.\deE]+)")
+_METRIC: Final = re.compile(r"vllm:(\w+)(\{[^}\n]*\})? ([\d.]+(?:[eE][-+]?\d+)?)(?=\s|$)")
 
 
 def _vllm_clock(server: Vllm) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Literal
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.server.client import error_words
+from pytest_quantcheck.text import encodable
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import Kind
 
@@ -24,6 +25,8 @@ _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 _BUDGET: Final = ("length", "max_tokens", "limit")
 _BROKEN: Final = ("abort", "error", "cancelled", "content_filter", "load", "unload")
 """Ends of an answer that is none; Ollama's 'load' and 'unload' answer a request that asks nothing."""
+MOST: Final = 1 << 53
+"""From here on a double no longer tells whole numbers apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Heard:
     pieces: list[Piece] = field(default_factory=list)
     calls: dict[int, CallParts] = field(default_factory=dict)
     finish: str = ""
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
     signature: str = ""
@@ -61,21 +64,30 @@ class Heard:
     load_s: float = 0.0
     """Seconds that the server took to load the model first; they are no part of the answer."""
 
-    def add(self, kind: Kind, text: object, when: float) -> bool:
+    def add(self, kind: Kind, text: str, when: float) -> bool:
         """Take in a piece; whether there was any."""
-        if not isinstance(text, str) or not text:
-            return False
-        self.pieces.append(Piece(kind, text, when))
-        return True
+        if text:
+            self.pieces.append(Piece(kind, text, when))
+        return bool(text)
 
     def text(self, kind: Kind) -> str:
         """All text of one kind."""
         return "".join(piece.text for piece in self.pieces if piece.kind is kind)
 
-    def take_numbers(self, into: dict[str, Any], numbers: object) -> None:
-        """Keep the numbers of a JSON object."""
-        if isinstance(numbers, dict):
-            into.update({name: value for name, value in numbers.items() if type(value) in (int, float) and value >= 0})
+
+def numbers_of(told: object) -> dict[str, Any]:
+    """The numbers of a JSON object that can be a count or a time; neither is below 0, infinite or beyond a double."""
+    fields = told if isinstance(told, dict) else {}
+    return {name: value for name, value in fields.items() if type(value) in (int, float) and 0 <= value < MOST}
+
+
+def text_of(told: object, what: str) -> str:
+    """A piece of text, '' where there is none; EngineDied for anything else, which would be heard as no answer."""
+    if told is None:
+        return ""
+    if not isinstance(told, str):
+        raise EngineDied(f"the server's stream is broken: {what} is {type(told).__name__}, not text")
+    return encodable(told)
 
 
 def events(lines: Iterable[str], blot: Callable[[str], str] = str) -> Iterator[dict[str, Any]]:
@@ -111,36 +123,46 @@ def hear_openai(
 
     The last chunk may hold the usage and no choices; usage and timings may come with any chunk, the last ones count.
     """
-    heard, banner = Heard(), Banner()
+    heard, banner, held = Heard(), Banner(), list[float]()
     for event in found:
         when = now()
-        choices = event.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        choices = event.get("choices") or [{}]  # none beside the usage
+        choice = choices[0] if isinstance(choices, list) else None
+        if not isinstance(choice, dict):
+            raise EngineDied("the server's stream is broken: its choices are no list of objects")
+        if not raw and isinstance(choice.get("message"), dict) and "delta" not in choice:
+            raise EngineRefused("the server answers without streaming, which it was asked for")
         delta = choice if raw else choice.get("delta") or {}
         if not isinstance(delta, dict):
             raise EngineDied(f"the server's stream is broken: a delta is {type(delta).__name__}")
         some = "prompt_progress" in event
         # some servers send one thought under two names
-        thought = next((delta[name] for name in _THOUGHTS if isinstance(delta.get(name), str) and delta[name]), "")
+        thoughts = [] if raw else [text_of(delta.get(name), f"the delta's {name}") for name in _THOUGHTS]
         for kind, text in (
-            (Kind.THINKING, "" if raw else thought),
-            (Kind.CONTENT, delta.get("text" if raw else "content")),
+            (Kind.THINKING, next(filter(None, thoughts), "")),
+            (Kind.CONTENT, text_of(delta.get("text" if raw else "content"), "the delta's content")),
         ):
             own = banner.without(text)
             if text and not own:
-                heard.load_s, some = when, True
-            some |= heard.add(kind, own, when)
+                held.append(when)
+                some = True
+            if banner.was_one and not heard.load_s:
+                heard.load_s = held[-1] if held else when
+                held.clear()
+            if heard.add(kind, own, held[0] if held else when):  # what was held back came when it came
+                held.clear()
+                some = True
         some |= _hear_calls(heard, delta.get("tool_calls"), when)
         if isinstance(choice.get("finish_reason"), str):
             heard.finish = choice["finish_reason"]
         if isinstance(event.get("model"), str):
             heard.signature = f"{event['model']} {event.get('system_fingerprint') or ''}".strip()
-        heard.take_numbers(heard.usage, event.get("usage"))
-        heard.take_numbers(heard.timings, event.get("timings"))
+        heard.usage |= numbers_of(event.get("usage"))
+        heard.timings |= numbers_of(event.get("timings"))
         if some:
             progress()
     total_s = now()
-    heard.add(Kind.CONTENT, banner.rest, total_s)
+    heard.add(Kind.CONTENT, banner.rest, held[0] if held else total_s)
     return _ended(heard, total_s)
 
 
@@ -152,15 +174,15 @@ def _hear_calls(heard: Heard, deltas: object, when: float) -> bool:
             continue
         index = delta.get("index")
         call = heard.calls.setdefault(index if isinstance(index, int) else number, CallParts())
-        name, arguments = function.get("name"), function.get("arguments")
-        if isinstance(name, str) and not call.name:
+        name, arguments = text_of(function.get("name"), "a call's name"), function.get("arguments")
+        if name and not call.name:
             call.name = name
             some |= heard.add(Kind.CALL, name, when)
         if isinstance(arguments, dict):  # Ollama's are no text
             arguments = json.dumps(arguments, ensure_ascii=False)
-        if isinstance(arguments, str):
-            call.arguments += arguments
-            some |= heard.add(Kind.CALL, arguments, when)
+        arguments = text_of(arguments, "what a call is given")
+        call.arguments += arguments
+        some |= heard.add(Kind.CALL, arguments, when)
     return some
 
 
@@ -172,8 +194,11 @@ def hear_ollama(
     for event in found:
         when = now()
         message = event if raw else event.get("message") or {}
-        some = heard.add(Kind.THINKING, message.get("thinking"), when)
-        some |= heard.add(Kind.CONTENT, message.get("response" if raw else "content"), when)
+        if not isinstance(message, dict):
+            raise EngineDied(f"the server's stream is broken: a message is {type(message).__name__}")
+        name = "response" if raw else "content"
+        some = heard.add(Kind.THINKING, text_of(message.get("thinking"), "the message's thinking"), when)
+        some |= heard.add(Kind.CONTENT, text_of(message.get(name), f"the message's {name}"), when)
         calls = message.get("tool_calls")
         if isinstance(calls, list):  # each comes whole, and its index starts anew in every chunk
             fresh = [{**call, "index": len(heard.calls) + n} for n, call in enumerate(calls) if isinstance(call, dict)]
@@ -181,8 +206,8 @@ def hear_ollama(
         if event.get("done") is True:
             heard.finish = str(event.get("done_reason") or "stop")
             names = {"prompt_eval_count": "prompt_tokens", "eval_count": "completion_tokens"}
-            heard.take_numbers(heard.usage, {to: event[name] for name, to in names.items() if name in event})
-            heard.take_numbers(heard.timings, event)
+            heard.timings |= numbers_of(event)
+            heard.usage |= {to: heard.timings[name] for name, to in names.items() if name in heard.timings}
             heard.load_s = heard.timings.get("load_duration", 0) / 1e9
         if some:
             progress()
@@ -222,16 +247,18 @@ class Banner:
     def __init__(self) -> None:
         self._held = ""
         self._over = False
+        self.was_one = False
+        """Whether a whole banner came."""
 
     @property
     def rest(self) -> str:
         """What was held back and is no banner, when nothing more comes."""
         return "" if self._over or self._FIRST in self._held else self._held
 
-    def without(self, text: object) -> str:
+    def without(self, text: str) -> str:
         """What of the text is the model's; some of it may come back with a later piece."""
-        if not isinstance(text, str) or self._over:
-            return text if isinstance(text, str) else ""
+        if self._over:
+            return text
         self._held += text
         if not self._held:  # many a stream begins with an empty piece
             return ""
@@ -245,6 +272,7 @@ class Banner:
             if not ends or len(lines) < ends[0] + 3:
                 return ""
             rest = lines[ends[0] + 1 :]
+            self.was_one = True
             self._held = "\n".join(rest[1:] if not rest[0].strip() else rest)
         self._over = True
         return self._held
