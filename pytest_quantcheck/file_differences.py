@@ -242,14 +242,17 @@ def _template(
 ) -> Difference:
     if old.chat_template is None or new.chat_template is None:
         text = f"only the {'candidate' if old.chat_template is None else 'baseline'} has a chat template"
+    elif old.template_is_go != new.template_is_go:
+        side = "baseline" if old.template_is_go else "candidate"
+        text = f"the {side}'s chat template is in Ollama's own language, so nobody can compare it with the other side's"
     else:
         text = f"the files' chat templates differ{_rendered(*rendered) if len(rendered) == 2 else ''}"
     if pinned:
         return difference("chat template", f"{text}; the baseline's rendered both sides", informs=True)
     if alike:
         return difference("chat template", f"{text}{_READ_ALIKE}", informs=True)
-    so = "a loss may be the template's and not the weights' (--quant-pin-template=baseline tells)"
-    return difference("chat template", f"{text}: {so}")
+    tells = "" if old.template_is_go or new.template_is_go else " (--quant-pin-template=baseline tells)"
+    return difference("chat template", f"{text}: a loss may be the template's and not the weights'{tells}")
 
 
 def _rendered(old: Renderings, new: Renderings) -> str:

@@ -105,6 +105,10 @@ class ModelCard(Record):
     """Files that the model consists of."""
     served: bool = False
     """A server speaks for the file: what the card does not say is unknown, and the context is the server's."""
+    template_is_go: bool = False
+    """The chat template is Ollama's, in Go's template language: nothing else renders it."""
+    thinks: bool | None = None
+    """Whether the model thinks unless told otherwise, where the server says so beside the template."""
 
     def kv_bytes_per_token(self, context: int, bytes_per_value: float = 2.0) -> float:
         """Bytes of keys and values that one decoded token reads when ``context`` tokens stand before it."""

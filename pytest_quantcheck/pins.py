@@ -78,7 +78,9 @@ def pin(settings: Settings, cards: Mapping[Role, ModelCard], *, thinking_default
         template = cards[Role.BASELINE].chat_template
     max_tokens = settings.max_tokens
     if max_tokens is None:
-        thinks = [role for role, card in cards.items() if recognise(template or card.chat_template).thinks]
+        thinks = [
+            role for role, card in cards.items() if card.thinks or recognise(template or card.chat_template).thinks
+        ]
         max_tokens = default_budget(thinks=bool(thinks))
         if 0 < len(thinks) < len(cards):
             why["max tokens"] = f"the {thinks[0]}'s template thinks"

@@ -87,12 +87,19 @@ def render_probes(cards: Sequence[ModelCard], *, patience_s: float = PATIENCE_S)
     """The renderings of each card's template, in order. Never raises for what a template does.
 
     One process renders all; where a template does not end within ``patience_s`` seconds, or kills the process, another
-    one goes on with the next card.
+    one goes on with the next card. A template that is none of Jinja's is not rendered: of it is known what is told.
     """
+    rendered = [card for card in cards if not card.template_is_go]
     done: list[Renderings] = []
-    while len(done) < len(cards):
-        done += _render(cards[len(done) :], patience_s)
-    return tuple(done)
+    while len(done) < len(rendered):
+        done += _render(rendered[len(done) :], patience_s)
+    found = iter(done)
+    return tuple(
+        Renderings(thinking_default=card.thinks, thinking_switch=card.thinks is not None)
+        if card.template_is_go
+        else next(found)
+        for card in cards
+    )
 
 
 def _render(cards: Sequence[ModelCard], patience_s: float) -> list[Renderings]:

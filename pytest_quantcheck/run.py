@@ -99,6 +99,9 @@ class Run(Models):
         self.ledger.sampling = self.repeats.sampling
         if self._settings.pin_template is not None and self.pins.template is None:
             raise self._refused("pin_template", "the baseline has no chat template")
+        others = {card.chat_template for card in self.ledger.cards.values()} - {self.pins.template}
+        if self.pins.template is not None and self.ledger.cards[Role.BASELINE].template_is_go and others:
+            raise self._refused("pin_template", "the baseline's chat template is Ollama's, which nothing else renders")
 
     def _foretold(self, role: Role) -> Payload:
         """The conditions that a server tells before it is asked anything; a file's are those of its loading."""

@@ -456,6 +456,16 @@ def test_what_ollama_tells_of_a_model() -> None:
         assert pair.engine.card().path.endswith("#other:latest")
 
 
+def test_ollamas_own_default_of_thinking_is_told_and_given() -> None:
+    for thinks in (True, False):
+        with speaking(Ollama(script, thinks=thinks), model="tiny:q4") as pair:
+            card = pair.engine.card()
+            pair.ask("plain")
+            (body,) = pair.fake.bodies("/api/chat")
+        assert (card.template_is_go, card.thinks) == (True, thinks or None)
+        assert body.get("think") is (True if thinks else None)
+
+
 def test_ollama_gets_calls_as_objects_and_images_apart() -> None:
     pixel = "data:image/png;base64," + b64encode(b"\x89PNG\r\n\x1a\n").decode()
     part = {"type": "image_url", "image_url": {"url": pixel}}

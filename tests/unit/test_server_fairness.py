@@ -17,7 +17,12 @@ from pytest_quantcheck.gguf_card import read_card
 from pytest_quantcheck.ledger import Ledger
 from pytest_quantcheck.pins import pin
 from pytest_quantcheck.records import Role
+from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.settings import Settings
+from tests.fakes.base import Says
+from tests.fakes.ollama import Ollama
+from tests.fakes.openai import TEMPLATE
+from tests.fakes.openai import LlamaServer
 
 MODELS = Path(__file__).parents[2] / "example_suites" / "tiny" / "models"
 FILE = read_card(MODELS / "tiny-q4_0.gguf")
@@ -47,6 +52,67 @@ def test_what_both_tell_is_compared() -> None:
     assert rows(FILE, served(chat_template=(FILE.chat_template or "").rstrip("\n"))) == set()
     assert rows(FILE, replace(FILE, served=True, context_length=17)) == set()
     assert "tensor types" in rows(FILE, replace(read_card(MODELS / "tiny-f16.gguf"), served=True))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_template_in_another_language_is_not_compared_and_not_pinned(turned: bool) -> None:
+    told = served(chat_template="{{ .Prompt }}", template_is_go=True)
+    (one,) = file_differences(*((FILE, told) if turned else (told, FILE)), renderings=render_probes([told, FILE]))
+
+    side = "candidate" if turned else "baseline"
+    assert one.text.startswith(f"the {side}'s chat template is in Ollama's own language, so nobody can compare it")
+    assert "pin-template" not in one.text
+    assert one.level == "explains"
+
+
+@pytest.mark.parametrize("thinks", [True, None])
+def test_a_template_that_is_none_of_jinjas_is_not_rendered(thinks: bool | None) -> None:
+    told = served(chat_template="{{ .Prompt }}", template_is_go=True, thinks=thinks)
+    first, second, third = render_probes([told, FILE, told])
+
+    assert (first.texts, first.errors, first.thinking_default) == ({}, {}, thinks)
+    assert second == render_probes([FILE])[0]
+    assert third == first
+
+
+def test_a_model_that_thinks_by_itself_gets_the_budget_of_one() -> None:
+    assert pin(SETTINGS, {Role.BASELINE: served(thinks=True)}).max_tokens == 8192
+
+
+OFF = TEMPLATE.replace("is defined and not enable_thinking", "is not defined or not enable_thinking")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_ollama_and_a_llama_server_both_think_or_neither_does(pytester: pytest.Pytester, *, turned: bool) -> None:
+    def script(prompt: str) -> Says:
+        return Says(("hm",), (prompt,))
+
+    pytester.makepyfile("def test_it(quant):\n    assert quant.chat('yes', max_tokens=9).text == 'yes'\n")
+    ollama, other = Ollama(script, model="tiny"), LlamaServer(script, template=OFF)
+    with ollama.running() as first, other.running() as second:
+        old, new = (second, f"{first}#tiny") if turned else (f"{first}#tiny", second)
+        result = pytester.runpytest(
+            f"--quant-baseline={old}", f"--quant-model={new}", "--quant-allow=not told,build,context"
+        )
+
+    by_ollama = {body.get("think") for body in ollama.bodies("/api/chat")}
+    by_other = {body["chat_template_kwargs"]["enable_thinking"] for body in other.bodies("/v1/chat/completions")}
+    assert by_ollama == by_other == {not turned}
+    shown = " ".join(result.stdout.str().split())
+    assert "chat template is in Ollama's own language" in shown
+    assert "does not parse" not in shown
+
+
+def test_ollamas_template_cannot_be_pinned(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(quant):\n    pass\n")
+    with Ollama(lambda prompt: Says(), model="tiny").running() as url:
+        args = (f"--quant-baseline={url}#tiny", f"--quant-model={FILE.path}", "--quant-pin-template=baseline")
+        result = pytester.runpytest(*args)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--quant-pin-template: the baseline's chat template is Ollama's, which nothing else*"]
+    )
 
 
 def test_whether_a_silent_servers_embeddings_are_tied_nobody_knows() -> None:

@@ -67,7 +67,8 @@ class Ollama(Dialect):
 
     @cached_property
     def _told(self) -> ModelCard:
-        return self._card(**told_fields(self._show, self._entry))
+        told = told_fields(self._show, self._entry)
+        return self._card(template_is_go=self._template is not None, thinks=self._thinks or None, **told)
 
     def facts(self, settings: LoadSettings) -> Payload:
         """The context is the one that every request asks for."""
@@ -124,8 +125,8 @@ class Ollama(Dialect):
         return {} if generation.json_schema is None else {"format": generation.json_schema}
 
     def _switch(self, request: ChatRequest) -> dict[str, Any]:
-        switch = request.generation.thinking_or(None)
-        # a model that cannot think refuses the switch, whatever it says
+        # its own default, said as the others are told theirs; a model that cannot think refuses any switch
+        switch = request.generation.thinking_or(True)
         return self._no_budget(request) | ({"think": switch} if self._thinks and switch is not None else {})
 
     def budgeted(self, body: dict[str, Any], budget: int) -> dict[str, Any]:
