@@ -122,6 +122,11 @@ class Models:
         return self._input is not None
 
     @property
+    def is_one_of_several(self) -> bool:
+        """Whether other processes of this run ask the same models meanwhile."""
+        return bool((self._input or {}).get("workercount", 1) > 1)
+
+    @property
     def file_states(self) -> Payload:
         """How each side's file was when the run began, by source; a worker is told."""
         told: Payload = (self._input or {}).get(FILES_KEY) or self.ledger.file_states

@@ -112,7 +112,8 @@ def pytest_quantcheck_engine(config: pytest.Config, role: Role, source: str) -> 
         from pytest_quantcheck.engines.server.client import key_of
         from pytest_quantcheck.engines.server.engine import ServerEngine
 
-        return ServerEngine(address, lambda: run.load_settings(role), timeout=timeout, key=key_of(role))
+        settings, shared = partial(run.load_settings, role), run.is_one_of_several
+        return ServerEngine(address, settings, timeout=timeout, key=key_of(role), shared=shared)
     path, state = Path(source).expanduser().absolute(), run.file_states.get(source)
     tell = run.tell(role)
     engine = ProcessEngine(path, lambda: run.load_settings(role), timeout=timeout, state=state, tell=tell)

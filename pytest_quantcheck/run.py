@@ -82,6 +82,8 @@ class Run(Models):
                 self.ledger.cards[role] = self.model(role).card
                 files = getattr(self.model(role).engine, "files", None)
                 self.ledger.file_states[self._settings.source(role)] = getattr(files, "state", None)
+                if len(self._settings.roles) > 1:  # a server may have loaded it to tell of it: one model at a time
+                    getattr(self.model(role).engine, "let_go", lambda: None)()
             except EngineError as error:
                 raise self._refused_model(role, error) from None
         try:

@@ -39,6 +39,8 @@ _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.25
 """Before the second attempt; twice as long before each further one."""
 _CONNECT_S: Final = 10.0
+LOADING_S: Final = 600.0
+"""Seconds that a server may take to load a model before it begins to answer."""
 _BUSY: Final = (429, 502, 503, 504)
 """Statuses that say 'not now': nothing was answered, so the same request may be sent again."""
 _LONGEST_LINE: Final = 1 << 23
@@ -86,7 +88,16 @@ class Patience:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
+        self.begin()
+
+    def begin(self) -> None:
+        """A request goes out: those before it were not answered, and their time is none of the answer's."""
+        self._start = time.perf_counter()
         self._since = time.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds since the request that is answered."""
+        return time.perf_counter() - self._start
 
     def progress(self) -> None:
         """Something was done."""
@@ -118,16 +129,36 @@ class Client:
         self._http: httpx.Client | None = None
         self._parent: Client | None = None  # whose connections are used
         self._routed = ""  # the model whose name goes along with every request
+        self._loads = self._always_loads = False
 
     def get(self, path: str, *, patience: float | None = None, attempts: int = 1) -> Answer:
         """What a GET answers, whatever the status; EngineRefused when nobody answers."""
         query = f"?model={quote(self._routed, safe='')}" if self._routed else ""
         return self._whole("GET", path + query, None, patience, attempts)
 
-    def post(self, path: str, body: dict[str, Any], *, patience: float | None = None) -> Answer:
+    def post(
+        self, path: str, body: dict[str, Any], *, patience: float | None = None, attempts: int = _ATTEMPTS
+    ) -> Answer:
         """What a POST answers, whatever the status but those that say 'not now' for too long."""
         body = {"model": self._routed} | body if self._routed else body
-        return self._whole("POST", path, body, patience, _ATTEMPTS)
+        return self._whole("POST", path, body, patience, attempts)
+
+    def will_load(self, *, always: bool = False) -> None:
+        """The next answer may have to wait for the model; with ``always`` any answer may, for others swap it."""
+        root = self._root
+        root._always_loads |= always
+        root._loads = True
+
+    @property
+    def _root(self) -> Client:
+        return self if self._parent is None else self._parent._root
+
+    @property
+    def _limit_s(self) -> float:
+        return max(self.timeout, LOADING_S) if self._root._loads else self.timeout
+
+    def _answered(self) -> None:
+        self._root._loads = self._root._always_loads
 
     def lines(self, path: str, body: dict[str, Any], patience: Patience) -> Generator[str]:
         """The lines of a streamed answer as they come.
@@ -137,15 +168,22 @@ class Client:
         """
         httpx = _httpx()
         begun = False
-        for attempt in self._attempts(_ATTEMPTS):
+        limit = self._limit_s
+        for attempt in self._attempts(_ATTEMPTS, limit):
+            times = {"connect": _CONNECT_S, "read": limit, "write": limit, "pool": None}
+            patience.begin()
             try:
-                with self._client().stream("POST", self._url(path), json=body) as response:
+                with self._client().stream(
+                    "POST", self._url(path), json=body, extensions={"timeout": times}
+                ) as response:
                     patience.progress()
+                    times["read"] = limit = self.timeout  # read again when the body is
                     if not response.is_success:
                         answer = _answer(response)
                         if answer.status in _BUSY and attempt.again(_retry_after(response, answer)):
                             continue
                         raise self.refusal(answer)
+                    self._answered()
                     for line in _split(response.iter_bytes(), patience):
                         begun = True
                         yield line
@@ -153,7 +191,7 @@ class Client:
             except httpx.TimeoutException as error:
                 if isinstance(error, httpx.ConnectTimeout):
                     raise self._nobody(error) from None
-                raise EngineHung(hung_words(self.timeout)) from None
+                raise EngineHung(hung_words(limit)) from None
             except httpx.TransportError as error:
                 if begun:
                     raise EngineDied(f"{self.address}: the connection broke in the middle of an answer") from None
@@ -196,23 +234,26 @@ class Client:
         self, method: str, path: str, body: dict[str, Any] | None, patience: float | None, attempts: int
     ) -> Answer:
         httpx = _httpx()
-        limits = httpx.Timeout(patience or self.timeout, connect=_CONNECT_S, pool=None)
-        for attempt in self._attempts(attempts):
+        limit = patience or self._limit_s
+        limits = httpx.Timeout(limit, connect=min(limit, _CONNECT_S), pool=None)
+        for attempt in self._attempts(attempts, limit):
             try:
                 with self._client().stream(method, self._url(path), json=body, timeout=limits) as response:
-                    answer = _answer(response, limits.read)
+                    answer = _answer(response, limit)
             except httpx.ReadTimeout:
-                raise EngineHung(f"{self.address}{path} did not answer within {limits.read:g} s") from None
+                raise EngineHung(f"{self.address}{path} did not answer within {limit:g} s") from None
             except httpx.TransportError as error:
                 if not attempt.again():
                     raise self._nobody(error) from None
                 continue
             if answer.status not in _BUSY or not attempt.again(_retry_after(response, answer)):
+                if answer.ok and method == "POST":  # what is only looked up loads nothing
+                    self._answered()
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _attempts(self, most: int) -> Iterator[_Attempt]:
-        deadline = time.monotonic() + self.timeout
+    def _attempts(self, most: int, limit_s: float) -> Iterator[_Attempt]:
+        deadline = time.monotonic() + limit_s
         number = 0
         go_on = True
         while go_on:

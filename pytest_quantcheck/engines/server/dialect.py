@@ -254,6 +254,11 @@ class Dialect:
             raise EngineRefused(f"the model computes no usable vector: {error}; its weights are damaged") from None
         return Embeddings(tuple(map(label, request.texts)), packed, pooling="the server's")
 
+    def load(self) -> None:
+        """Have the model loaded, where that has to be asked for."""
+        if self._proxy is not None:
+            self._proxy.load()
+
     def unload(self) -> None:
         """Let the model go, where the server holds several; the next request loads it again."""
         if self._proxy is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -91,6 +90,7 @@ class ServerEngine:
         that is asked for with each request.
     :param timeout: seconds without any new token.
     :param key: the server's key, '' for none.
+    :param shared: other processes ask the same server meanwhile: the model is not taken away from them.
     """
 
     def __init__(
@@ -100,11 +100,14 @@ class ServerEngine:
         *,
         timeout: float = 120.0,
         key: str = "",
+        shared: bool = False,
     ) -> None:
         self.address = address
         self._settings = settings
         self._client = Client(address, timeout=timeout, key=key)
         self._timeout = timeout
+        self._shared = shared
+        self._is_loaded = False  # as far as we know
         self._lock = threading.Lock()
         self._dialect: Dialect | None = None
         self._card: ModelCard | None = None
@@ -140,6 +143,7 @@ class ServerEngine:
             if self._dialect is None:
                 try:
                     self._dialect = recognise(self._client)
+                    self._client.will_load(always=self._shared)
                 finally:
                     if self._dialect is None:
                         self._client.close()
@@ -226,10 +230,16 @@ class ServerEngine:
         del request
         raise EngineCannot(f"{self.dialect.name} does not tell what the model takes; name the file for memory")
 
+    def let_go(self) -> None:
+        """Let the model go, where the server holds several; the next request has it loaded again."""
+        if self._dialect is not None and not self._shared:
+            self._dialect.unload()
+            self._is_loaded = False
+            self._client.will_load()
+
     def close(self) -> None:
         """Let the model go, where the server holds several, and close the connections."""
-        if self._dialect is not None and self._facts:
-            self._dialect.unload()
+        self.let_go()
         self._client.close()
 
     def _load_settings(self) -> LoadSettings:
@@ -252,6 +262,10 @@ class ServerEngine:
                     "or lower --quant-ctx"
                 )
             self._facts = facts
+        with self._lock:
+            if not self._is_loaded:
+                dialect.load()
+                self._is_loaded = True
         return dialect
 
     def _hear(
@@ -272,12 +286,11 @@ class ServerEngine:
         prompt = dialect.read_prompt(body, request)
         body = dialect.budgeted(body, dialect.budget(generation, prompt, settings))
         patience = Patience(self._timeout)
-        start = time.perf_counter()
         with closing(dialect.front.lines(path, body, patience)) as lines:
             try:
                 heard = dialect.hear(
                     events(lines, dialect.front.blot),
-                    lambda: time.perf_counter() - start,
+                    patience.elapsed,
                     patience.progress,
                     raw=path == dialect.completion_path,
                 )

@@ -168,10 +168,11 @@ class Ollama(Dialect):
 
     def unload(self) -> None:
         """Let the model go, and wait until it is gone."""
-        let_go(lambda: self.front.post("/api/generate", {"model": self.model, "keep_alive": 0}), self._is_loaded)
+        nothing = {"model": self.model, "keep_alive": 0}
+        let_go(lambda seconds: self.front.post("/api/generate", nothing, patience=seconds, attempts=1), self._is_loaded)
 
-    def _is_loaded(self) -> bool:
-        running = objects(self.front.get("/api/ps").fields.get("models"))
+    def _is_loaded(self, patience: float) -> bool:
+        running = objects(self.front.get("/api/ps", patience=patience).fields.get("models"))
         return any(one.get("name") == self.model for one in running)
 
 

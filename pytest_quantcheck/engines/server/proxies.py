@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.server.client import LOADING_S
 from pytest_quantcheck.engines.server.client import Answer
 from pytest_quantcheck.engines.server.client import Client
+from pytest_quantcheck.engines.server.client import http_errors
 from pytest_quantcheck.text import one_line
 
-LOADING_S: Final = 600.0
-"""Seconds that a proxy may take to load a model."""
 _GONE_S: Final = 10.0
 _LOOK_S: Final = 0.1
 
@@ -30,24 +30,26 @@ class Proxy:
 
     :param model: the name that the proxy knows it by.
     :param command: how it started the model's server; empty where it does not tell.
-    :param unload: asks it to let the model go.
-    :param is_loaded: whether it still holds the model.
+    :param load: has it load the model, and waits for that; nothing where the next answer waits by itself.
+    :param unload: asks it to let the model go, within so many seconds.
+    :param is_loaded: whether it still holds the model, told within so many seconds.
     """
 
     name: str
     model: str
     command: str | Sequence[str]
-    unload: Callable[[], Answer]
-    is_loaded: Callable[[], bool]
+    load: Callable[[], object]
+    unload: Callable[[float], Answer]
+    is_loaded: Callable[[float], bool]
 
 
-def let_go(unload: Callable[[], Answer], is_loaded: Callable[[], bool]) -> None:
+def let_go(unload: Callable[[float], Answer], is_loaded: Callable[[float], bool]) -> None:
     """Have a model unloaded and wait until it is gone: its memory is the next one's. Who cannot do it is let be."""
-    with suppress(EngineError):
-        if not unload().ok:
+    deadline = time.monotonic() + _GONE_S
+    with suppress(EngineError, *http_errors()):
+        if not unload(_GONE_S).ok:
             return
-        deadline = time.monotonic() + _GONE_S
-        while is_loaded() and time.monotonic() < deadline:
+        while (left := deadline - time.monotonic()) > 0 and is_loaded(left):
             time.sleep(_LOOK_S)
 
 
@@ -59,13 +61,14 @@ def llama_swap(client: Client, model: str) -> Proxy:
         "llama-swap",
         model,
         str(running.get("cmd") or ""),
-        lambda: client.post(path, {}),
-        lambda: model in _running(client),
+        lambda: None,
+        lambda seconds: client.post(path, {}, patience=seconds, attempts=1),
+        lambda seconds: model in _running(client, seconds),
     )
 
 
-def _running(client: Client) -> dict[str, Mapping[str, Any]]:
-    found = client.get("/running").fields.get("running")
+def _running(client: Client, patience: float | None = None) -> dict[str, Mapping[str, Any]]:
+    found = client.get("/running", patience=patience).fields.get("running")
     return {str(one.get("model")): one for one in objects(found)}
 
 
@@ -74,20 +77,25 @@ def router(client: Client, model: str) -> Proxy:
 
     :raises EngineRefused: when the model does not load.
     """
-    status = _status(client, model)
-    if status.get("value") not in ("loaded", "sleeping"):
-        answer = client.post("/models/load", {"model": model})
-        if not answer.ok and _status(client, model).get("value") == "unloaded":
-            raise client.refusal(answer)
-        status = _loaded(client, model)
-    args = status.get("args")
+    args = _load(client, model).get("args")
     return Proxy(
         "its router",
         model,
         [str(arg) for arg in args] if isinstance(args, list) else "",
-        lambda: client.post("/models/unload", {"model": model}),
-        lambda: _status(client, model).get("value") not in ("unloaded", None),
+        lambda: _load(client, model),
+        lambda seconds: client.post("/models/unload", {"model": model}, patience=seconds, attempts=1),
+        lambda seconds: _status(client, model, seconds).get("value") not in ("unloaded", None),
     )
+
+
+def _load(client: Client, model: str) -> Mapping[str, Any]:
+    status = _status(client, model)
+    if status.get("value") in ("loaded", "sleeping"):
+        return status
+    answer = client.post("/models/load", {"model": model})
+    if not answer.ok and _status(client, model).get("value") == "unloaded":
+        raise client.refusal(answer)
+    return _loaded(client, model)
 
 
 def _loaded(client: Client, model: str) -> Mapping[str, Any]:
@@ -102,8 +110,8 @@ def _loaded(client: Client, model: str) -> Mapping[str, Any]:
     raise EngineRefused(f"{client.address}: the router did not load {one_line(model, 120)!r} within {LOADING_S:g} s")
 
 
-def _status(client: Client, model: str) -> Mapping[str, Any]:
-    for one in objects(client.get("/models").fields.get("data")):
+def _status(client: Client, model: str, patience: float | None = None) -> Mapping[str, Any]:
+    for one in objects(client.get("/models", patience=patience).fields.get("data")):
         if one.get("id") == model and isinstance(one.get("status"), dict):
             status: dict[str, Any] = one["status"]
             return status
