@@ -18,6 +18,7 @@ from pytest_quantcheck import ScriptedEngine
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import ChoiceRequest
+from pytest_quantcheck.engines.base import CompletionRequest
 from pytest_quantcheck.engines.base import EmbeddingRequest
 from pytest_quantcheck.engines.base import EngineCannot
 from pytest_quantcheck.engines.base import EngineRefused
@@ -293,6 +294,16 @@ def test_a_server_that_still_loads_is_waited_for() -> None:
         assert pair.ask("plain").text == "seventy two"
 
 
+def test_the_budget_fits_into_the_runs_context_where_the_server_has_more() -> None:
+    for fake in (LlamaServer(script, context=8192), Vllm(script, context=8192)):
+        with speaking(fake, context=60) as pair:
+            pair.ask("long", max_tokens=1000)
+            (body,) = fake.bodies("/v1/chat/completions")
+            assert body["max_tokens"] < 60
+            with pytest.raises(EngineRefused, match=r"has \d\d tokens, the run's context 60; --quant-ctx gives more"):
+                pair.ask("sum|" + " x" * 70)
+
+
 # --- hidden thoughts ------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +368,30 @@ def test_a_model_that_a_router_cannot_load_or_does_not_have() -> None:
         pair.engine.card()
     with speaking(routed()) as pair, pytest.raises(EngineRefused, match=r"has 2 models; name one after a '#'"):
         pair.engine.card()
+
+
+def test_a_short_name_that_two_models_share_is_none_of_theirs() -> None:
+    class Two(OpenAi):
+        def get(self, path: str) -> tuple[int, Any]:
+            names = ("a/m", "b/m", "c/n")
+            return (200, {"data": [{"id": name} for name in names]}) if path == "/v1/models" else super().get(path)
+
+    for name, own in (("a/m", "a/m"), ("b/m", "b/m"), ("n", "c/n")):
+        with speaking(Two(script), model=name) as pair:
+            assert pair.engine.dialect.model == own
+    with speaking(Two(script), model="m") as pair, pytest.raises(EngineRefused, match="no model 'm'; it has: a/m, b/"):
+        pair.engine.card()
+
+
+def test_an_alias_takes_nobodys_own_name() -> None:
+    class Two(OpenAi):
+        def get(self, path: str) -> tuple[int, Any]:
+            told = [{"id": "a"}, {"id": "b", "aliases": ["a", 5, "c"]}]
+            return (200, {"data": told}) if path == "/v1/models" else super().get(path)
+
+    for name, own in (("a", "a"), ("c", "b")):
+        with speaking(Two(script), model=name) as pair:
+            assert pair.engine.dialect.model == own
 
 
 # --- llama-swap -----------------------------------------------------------------------------------------------------
@@ -441,6 +476,29 @@ def test_a_prompt_that_does_not_fit_into_ollamas_context_is_never_cut_unnoticed(
         assert pair.ask("plain").status is Status.OK
 
 
+def test_a_raw_text_that_an_old_ollama_cuts_is_told_too() -> None:
+    class Old(Ollama):
+        def post(self, path: str, body: dict[str, Any]) -> Any:
+            if path != "/api/generate" or not body.get("stream"):
+                return super().post(path, body)
+            read = min(len(body["prompt"].split()), body["options"]["num_ctx"])
+            end = {"done": True, "done_reason": "stop", "prompt_eval_count": read, "eval_count": 2}
+            return (json.dumps(line) + "\n" for line in ({"response": "x"}, end))
+
+    with speaking(Old(script, version="0.12.5"), model="tiny:q4", context=200) as pair:
+        for words, status in ((300, Status.PROMPT_TRUNCATED), (100, Status.OK)):
+            asked = CompletionRequest("word " * words, Generation(max_tokens=5))
+            assert pair.engine.complete(asked).status is status
+
+
+def test_ollama_has_no_more_context_than_the_model_was_trained_for() -> None:
+    words = r"65536 tokens is asked for, the server has 8192: the model was trained for no more; lower --quant-ctx"
+    with speaking(Ollama(script), model="tiny:q4", context=65536) as pair:
+        assert pair.engine.foretold["context"] == 8192
+        with pytest.raises(EngineRefused, match=words):
+            pair.ask("plain")
+
+
 def test_what_ollama_tells_of_a_model() -> None:
     with speaking(Ollama(script), model="tiny:q4") as pair:
         card = pair.engine.card()
@@ -499,6 +557,18 @@ def test_vllm_tells_likelihoods_of_given_tokens() -> None:
         assert pair.engine.choose(request).note  # switched off, so it is not opened
 
 
+def test_an_answer_without_a_thought_behind_a_parser_is_none() -> None:
+    with speaking(Vllm(script, opens=True, field="reasoning")) as pair:
+        assert pair.ask("sum").thinking == "27 + 45 is 72"
+        reply = pair.ask("plain")
+        assert (reply.status, reply.text, reply.thinking) == (Status.OK, "seventy two", "")
+        assert pair.ask("plain", max_tokens=2).status is Status.STARVED  # it may have been in the midst of one
+    with speaking(Vllm(script, opens=True, field="inline")) as pair:
+        pair.fake.deltas = lambda says, body: ({"content": token} for token in (*says.thought, *says.text))
+        assert pair.ask("sum").status is Status.UNCLOSED
+        assert pair.ask("sum").status is Status.UNCLOSED
+
+
 # --- what is refused by name ----------------------------------------------------------------------------------------
 
 
@@ -531,6 +601,21 @@ def test_embeddings() -> None:
     with speaking(Ollama(script), model="tiny:q4") as pair:
         found = pair.engine.embed(EmbeddingRequest(("a", "bb")))
     assert found.dimensions == 3
+
+    class Turned(OpenAi):
+        rows: tuple[Any, ...] = (1, 0)
+
+        def post(self, path: str, body: dict[str, Any]) -> Any:
+            vectors = ([0.0, 1.0], [1.0, 0.0])
+            return 200, {"data": [{"embedding": one, "index": at} for one, at in zip(vectors, self.rows, strict=True)]}
+
+    for rows, first in (((1, 0), (1.0, 0.0)), ((0, 1), (0.0, 1.0)), ((None, None), (0.0, 1.0))):
+        fake = Turned(script)
+        fake.rows = rows
+        with speaking(fake) as pair:
+            assert pair.engine.embed(EmbeddingRequest(("a", "bb"))).vectors[0] == first
+    with speaking(Ollama(script), model="tiny:q4") as pair:
+        found = pair.engine.embed(EmbeddingRequest(("a", "bb")))
     assert found.vectors[1][0] == pytest.approx(2 / 5**0.5, abs=1e-3)
 
 

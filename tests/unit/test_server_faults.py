@@ -139,6 +139,13 @@ def test_everything_else_is_one_clear_line(fault: Fault, kind: type[EngineError]
         assert made.chat(REQUEST).text == "you said hello"  # the next test goes on
 
 
+def test_a_list_of_models_that_is_not_there_yet_is_asked_for_again() -> None:
+    fake = OpenAi(script)
+    fake.fault = Fault("status", 1, status=503, body={"error": "busy"}, path="/v1/models")
+    with engine(fake) as made:
+        assert made.chat(REQUEST).text == "you said hello"
+
+
 def test_seconds_to_wait_in_signs_that_are_no_digits() -> None:
     fake = OpenAi(script)
     with engine(fake) as made:

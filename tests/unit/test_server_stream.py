@@ -214,6 +214,33 @@ def test_an_estimate_sees_a_hidden_thought_only_with_a_late_first_token() -> Non
         assert (other.usage.thinking, other.usage.source) == (0, "reported")
 
 
+@pytest.mark.parametrize(
+    ("told", "thinking"),
+    [
+        ({"timings": {"prompt_ms": 2900.0}}, 0),
+        ({"timings": {"prompt_ms": 100.0}}, 15),
+        ({"usage": {"prompt_tokens": 3000}}, 0),
+        ({"usage": {"prompt_tokens": 10}}, 15),
+    ],
+)
+def test_reading_a_long_prompt_is_no_late_first_token(told: dict[str, dict[str, float]], thinking: int) -> None:
+    """Digits: a token each, where an estimate takes four for one."""
+    heard = Heard(finish="stop", total_s=3.2, usage={"completion_tokens": 21})
+    heard.usage |= told.get("usage", {})
+    heard.timings |= told.get("timings", {})
+    for when in (3.0, 3.1):
+        heard.add(Kind.CONTENT, "1234567890", when)
+
+    assert reply(heard).usage.thinking == thinking
+
+
+def test_no_tokens_of_some_text_were_not_counted() -> None:
+    usage = reply(hear({"content": "some words"}, usage={"completion_tokens": 0})).usage
+    assert (usage.visible, usage.source) == (3, "estimated")
+    usage = reply(hear(usage={"completion_tokens": 0})).usage
+    assert (usage.visible, usage.source) == (0, "reported")
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["content", "reasoning"]), st.text(max_size=12)), max_size=12),
     st.one_of(st.none(), st.integers(0, 60)),
@@ -229,6 +256,6 @@ def test_any_answer_adds_up(pieces: list[tuple[str, str]], reported: int | None,
     assert min(used.thinking, used.visible, used.tool_calls, used.prompt) >= 0
     assert used.tool_calls <= used.visible
     assert found.timings.first_token_s <= found.timings.total_s
-    if reported is not None:
+    if reported or (reported == 0 and not found.raw):  # 0 tokens of some text were not counted
         assert used.total == max(0, reported - (finish != "length"))
     assert Reply.from_payload(json.loads(json.dumps(found.to_payload()))) == found

@@ -72,6 +72,8 @@ class Dialect:
     """Whether the reported tokens include the one that ends an answer."""
     may_hide: ClassVar[bool] = True
     """Whether it may keep a thought to itself."""
+    more_context: ClassVar[str] = "start it with more, or lower --quant-ctx"
+    """What to do where it has less than is asked for."""
     decides: ClassVar[Sequence[str]] = ()
     """Conditions that are the same for all models behind its address, told or not."""
     chat_path: ClassVar[str] = "/v1/chat/completions"
@@ -147,13 +149,18 @@ class Dialect:
         thinks = self.family is not None and self.family.thinks
         return generation.max_tokens or default_budget(thinks=thinks)
 
-    def in_context(self, wanted: int, prompt: Prompt, context: int | None, cure: str) -> int:
-        """A budget that fits behind the prompt; EngineRefused where nothing does."""
+    def in_context(self, wanted: int, prompt: Prompt, settings: LoadSettings, context: int | None, cure: str) -> int:
+        """A budget that fits behind the prompt, in a context that both sides have; EngineRefused where nothing does."""
+        given = settings.context
+        if given is not None and (context is None or given < context):
+            context, whose, cure = given, "the run's", "--quant-ctx gives more"
+        else:
+            whose = "the server's"
         if context is None or prompt.ids is None:
             return wanted
         room = context - len(prompt.ids)
         if room < 1:
-            raise EngineRefused(f"the prompt has {len(prompt.ids)} tokens, the server's context {context}; {cure}")
+            raise EngineRefused(f"the prompt has {len(prompt.ids)} tokens, {whose} context {context}; {cure}")
         return min(room, wanted)
 
     def _sampling(self, generation: Generation) -> dict[str, Any]:
@@ -239,7 +246,10 @@ class Dialect:
             raise EngineCannot(f"{self.name} gives no vectors of this model: {self.front.refusal(answer)}")
         data = self.expect(answer).get("data")
         rows = data if isinstance(data, list) else []
-        vectors = [row.get("embedding") for row in rows if isinstance(row, dict)]
+        found = [row for row in rows if isinstance(row, dict)]
+        if all(type(row.get("index")) is int for row in found):  # they need not come in order
+            found.sort(key=lambda row: int(row["index"]))
+        vectors = [row.get("embedding") for row in found]
         return self._embeddings(request, vectors)
 
     def _embeddings(self, request: EmbeddingRequest, vectors: Sequence[Any]) -> Embeddings:

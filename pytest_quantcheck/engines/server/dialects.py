@@ -95,7 +95,7 @@ def _ollama(client: Client, version: str, tags: list[Any]) -> Dialect:
 
 
 def _models(client: Client) -> dict[str, dict[str, Any]]:
-    answer = client.get("/v1/models")
+    answer = client.get("/v1/models", attempts=_ATTEMPTS)
     if not answer.ok:
         raise client.refusal(answer)
     data = answer.fields.get("data")
@@ -107,14 +107,19 @@ def _models(client: Client) -> dict[str, dict[str, Any]]:
 
 
 def _with_file_names(models: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Every name that a model answers to -> its own; llama.cpp's servers name it after its file unless told more."""
-    names: dict[str, str] = {}
+    """Every name that a model answers to -> its own; llama.cpp's servers name it after its file unless told more.
+
+    A short name that two models share is none of either's.
+    """
+    files: dict[str, set[str]] = {}
+    known: dict[str, str] = {}
     for name, told in models.items():
         aliases = told.get("aliases")
-        known = [name, *(alias for alias in (aliases if isinstance(aliases, list) else []) if isinstance(alias, str))]
-        names |= {one.replace("\\", "/").rpartition("/")[2]: name for one in known}
-        names |= dict.fromkeys(known, name)
-    return names
+        for one in (name, *(aliases if isinstance(aliases, list) else ())):
+            if isinstance(one, str):
+                files.setdefault(one.replace("\\", "/").rpartition("/")[2], set()).add(name)
+                known[one] = name
+    return {one: min(of) for one, of in files.items() if len(of) == 1} | known | {name: name for name in models}
 
 
 def _chosen(client: Client, names: dict[str, str]) -> str:

@@ -50,6 +50,7 @@ from pytest_quantcheck.records import Status
 from pytest_quantcheck.text import digest
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import THINK
+from pytest_quantcheck.thinking import Kind
 from pytest_quantcheck.thinking import opens_thought
 
 _Request = TypeVar("_Request", ChatRequest, CompletionRequest)
@@ -80,6 +81,11 @@ def _sound(
     return asking
 
 
+def _uncut(reply: Reply, dialect: Dialect, heard: Heard, settings: LoadSettings) -> Reply:
+    """The same, where the model saw the whole prompt."""
+    return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply
+
+
 class ServerEngine:
     """A model behind an HTTP server. Answers are always streamed: a silence of ``timeout`` seconds ends them.
 
@@ -107,6 +113,7 @@ class ServerEngine:
         self._client = Client(address, timeout=timeout, key=key)
         self._timeout = timeout
         self._shared = shared
+        self._splits = False  # whether it was seen to tell a thought apart
         self._is_loaded = False  # as far as we know
         self._lock = threading.Lock()
         self._dialect: Dialect | None = None
@@ -168,6 +175,7 @@ class ServerEngine:
         dialect = self._ready(settings)
         prompt, heard = self._hear(dialect, dialect.chat_path, dialect.chat_body, request, settings)
         family, how = dialect.family, request.generation
+        self._splits |= bool(heard.text(Kind.THINKING))
         reply = chat_reply(
             heard,
             Asked(
@@ -180,11 +188,12 @@ class ServerEngine:
                 tools=request.tools,
                 loop=how.loop,
                 counts_end=dialect.counts_end,
+                splits=self._splits,
                 # a grammar governs from the first token and has no room for a thought
                 may_hide=dialect.may_hide and how.grammar is None and how.json_schema is None,
             ),
         )
-        return replace(reply, status=Status.PROMPT_TRUNCATED) if dialect.was_cut(heard, settings) else reply
+        return _uncut(reply, dialect, heard, settings)
 
     @_sound
     def complete(self, request: CompletionRequest) -> Reply:
@@ -193,7 +202,7 @@ class ServerEngine:
         dialect = self._ready(settings)
         prompt, heard = self._hear(dialect, dialect.completion_path, dialect.completion_body, request, settings)
         known = prompt.ids is not None
-        return completion_reply(
+        reply = completion_reply(
             heard,
             Asked(
                 count=dialect.count,
@@ -203,6 +212,7 @@ class ServerEngine:
                 counts_end=dialect.counts_end,
             ),
         )
+        return _uncut(reply, dialect, heard, settings)
 
     @_sound
     def choose(self, request: ChoiceRequest) -> Choice:
@@ -258,8 +268,7 @@ class ServerEngine:
             has = facts.get("context")
             if has is not None and settings.context is not None and settings.context > has:
                 raise EngineRefused(
-                    f"a context of {settings.context} tokens is asked for, the server has {has}: start it with more, "
-                    "or lower --quant-ctx"
+                    f"a context of {settings.context} tokens is asked for, the server has {has}: {dialect.more_context}"
                 )
             self._facts = facts
         with self._lock:

@@ -216,7 +216,8 @@ class LlamaServer(Dialect):
     def budget(self, generation: Generation, prompt: Prompt, settings: LoadSettings) -> int:
         """No more than the context has room for."""
         wanted = super().budget(generation, prompt, settings)
-        return self.in_context(wanted, prompt, self._context, "start it with a larger one (-c N -np 1)")
+        cure = "start it with a larger one (-c N -np 1)"
+        return self.in_context(wanted, prompt, settings, self._context, cure)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids, special tokens parsed."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_quantcheck.embeddings import Embeddings
+from pytest_quantcheck.engines.base import MOST_CONTEXT
 from pytest_quantcheck.engines.base import BenchRequest
 from pytest_quantcheck.engines.base import ChatRequest
 from pytest_quantcheck.engines.base import CompletionRequest
@@ -49,6 +50,7 @@ class Ollama(Dialect):
 
     name = "Ollama"
     decides = ALL
+    more_context = "the model was trained for no more; lower --quant-ctx"
     chat_path = "/api/chat"
     completion_path = "/api/generate"
 
@@ -79,7 +81,9 @@ class Ollama(Dialect):
         }
 
     def _context(self, settings: LoadSettings) -> int:
-        return settings.context or default_context(self.card().context_length)
+        """What it is asked for, and gives: it takes no more than the trained one, and says so in its log only."""
+        trained = self.card().context_length
+        return min(settings.context or default_context(trained), trained or MOST_CONTEXT)
 
     @property
     def family(self) -> Family | None:

@@ -39,6 +39,10 @@ _JITTER_SHARE: Final = 0.1
 """By so many tokens, and by this share, a text that is tokenised again may be off: that is no hidden thought."""
 _ESTIMATE_FACTOR: Final = 3
 """An estimate is not trusted with less: a thought is only seen where several times as many tokens were generated."""
+_READING: Final = {"prompt_ms": 1e3, "prompt_eval_duration": 1e9}
+"""How llama-server and Ollama tell the time that the prompt took, and how many of theirs make a second."""
+_READS_FASTER: Final = 4
+"""Prompts are read at least so many times as fast as answers are written."""
 _CALL_MARKUP: Final = 32
 """Tokens of a tool call that the server leaves out: its markers, names of fields."""
 
@@ -58,6 +62,7 @@ class Asked:
     :param family: how the model marks thoughts and calls; None where the server does not show its template.
     :param opened: the prompt already opened the thought.
     :param counts_end: the server counts the token that ends an answer.
+    :param splits: the server tells thoughts apart, so what stands in its content is none, whatever the prompt opened.
     :param may_hide: what is reported and not shown may be a thought; else it is white space that the server dropped.
     """
 
@@ -70,6 +75,7 @@ class Asked:
     tools: Sequence[Any] = ()
     loop: LoopRule | None = None
     counts_end: bool = True
+    splits: bool = False
     may_hide: bool = True
 
 
@@ -85,9 +91,11 @@ def chat_reply(heard: Heard, asked: Asked) -> Reply:
     if family is None:
         family = recognise(content)
         family = THINK if family is PLAIN else family
-    parts = split(content, family=family, opened=asked.opened and not thought, tools=asked.tools)
-    calls = tuple(_call(call) for _, call in sorted(heard.calls.items())) or parts.tool_calls
     finish = finish_of(heard)
+    # a content that the budget cut may be all thought: some parsers only tell one when it has ended
+    told_apart = bool(thought) or (asked.splits and finish == "stop")
+    parts = split(content, family=family, opened=asked.opened and not told_apart, tools=asked.tools)
+    calls = tuple(_call(call) for _, call in sorted(heard.calls.items())) or parts.tool_calls
     return Reply(
         text=parts.text,
         thinking=thought + parts.thinking,
@@ -234,8 +242,20 @@ def _hidden(heard: Heard, parts: Split, total: int, shown: int, source: Source) 
     # the second witness: the first visible token came late, as after a thought
     times = _timings(heard, parts)
     first = times.first_visible_s if times.first_visible_s is not None else times.total_s
-    late = first > times.total_s * hidden / total / 2
+    read = _reading_s(heard, (times.total_s - first) / max(1, shown))
+    late = first - read > (times.total_s - read) * hidden / total / 2
     return hidden if total > _ESTIMATE_FACTOR * shown and late else 0
+
+
+def _reading_s(heard: Heard, token_s: float) -> float:
+    """Seconds that the prompt took, as the server tells them, or else at most.
+
+    :param token_s: seconds that each visible token took, by estimate.
+    """
+    for name, unit in _READING.items():
+        if name in heard.timings:
+            return heard.timings[name] / unit
+    return heard.usage.get("prompt_tokens", 0) * token_s / _READS_FASTER
 
 
 def _by_piece(heard: Heard, parts: Split) -> Counter[Kind]:
@@ -247,7 +267,7 @@ def _by_piece(heard: Heard, parts: Split) -> Counter[Kind]:
 
 def _total(heard: Heard, asked: Asked, finish: str) -> int | None:
     total = heard.usage.get("completion_tokens")
-    if total is None:
+    if total is None or (total == 0 and heard.pieces):  # some servers fill in what they did not count
         return None
     return max(0, int(total) - (asked.counts_end and finish == "stop"))
 

@@ -78,7 +78,8 @@ class Vllm(Dialect):
     def budget(self, generation: Generation, prompt: Prompt, settings: LoadSettings) -> int:
         """No more than there is room for: it refuses a request whose budget does not fit."""
         wanted = super().budget(generation, prompt, settings)
-        return self.in_context(wanted, prompt, self._context, "start it with a larger one (--max-model-len N)")
+        cure = "start it with a larger one (--max-model-len N)"
+        return self.in_context(wanted, prompt, settings, self._context, cure)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids."""
