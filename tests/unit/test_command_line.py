@@ -26,6 +26,11 @@ DEFAULTS = {"kv_type": "f16", "flash_attention": "auto", "draft": "", "lora": ""
         ("llama-server -t many", {}),
         ("llama-server -md '/models/a draft.gguf'", {"draft": "a draft.gguf"}),
         ("llama-server --lora-scaled /x/tuned.gguf:0.5", {"lora": "tuned.gguf"}),
+        ("llama-server --control-vector-scaled /x/calm.gguf:0.5", {"lora": "calm.gguf"}),
+        ("llama-server --lora a.gguf --control-vector b.gguf", {"lora": "a.gguf + b.gguf"}),
+        ("llama-server -ngl -1 -fa --jinja", {"gpu_layers": "-1", "flash_attention": "on"}),
+        ("llama-server --no-kv-offload", {"gpu_layers": "KV cache in main memory"}),
+        ("llama-server -nkvo -ngl 99", {"gpu_layers": "99, KV cache in main memory"}),
         ("llama-server \\\n  -m a.gguf \\\n  -ctk q4_0 \\\n  -ctv q4_0\n", {"kv_type": "q4_0"}),
         ("llama-server # the old one\n -fa off", {"flash_attention": "off"}),
         (r"C:\llama\llama-server.exe -m C:\a.gguf -fa on", {"flash_attention": "on"}),
@@ -42,9 +47,19 @@ def test_arguments_may_come_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "vllm serve org/model", "start-model.sh -fa on", "llama-server-wrapper -fa on"]
+    "command",
+    [
+        "",
+        "vllm serve org/model",
+        "start-model.sh -fa on",
+        "llama-server-wrapper -fa on",
+        # what it sets may overrule the options or be overruled by them
+        "env LLAMA_ARG_CACHE_TYPE_K=q4_0 llama-server -fa on",
+        "docker run -e LLAMA_ARG_FLASH_ATTN=off x/llama-server -fa on",
+        ["env", "LLAMA_ARG_CACHE_TYPE_K=q4_0", "llama-server"],
+    ],
 )
-def test_another_program_tells_nothing(command: str) -> None:
+def test_another_program_or_environment_tells_nothing(command: str | list[str]) -> None:
     assert told_by(command) == {}
 
 

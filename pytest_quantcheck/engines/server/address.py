@@ -21,6 +21,15 @@ _SHORTHAND = re.compile(rf"(?P<word>{'|'.join(PORTS)}):(?P<model>.*?)(?:@(?P<hos
 _HOW: Final = "http://host:port#model, or ollama:model, llama-swap:model, vllm:model, llama-server: (with @host:port)"
 
 
+# a user and a password, wherever a '/', '#' or '?' in them makes an address of them
+_HIDES_KEY: Final = re.compile(r":.*@", re.DOTALL)
+_HIDES_KEY_IN_NAME: Final = re.compile(r"@.*:", re.DOTALL)
+_NO_KEYS: Final = (
+    "an address of a server holds no user, password or key; QUANTCHECK_API_KEY takes the key "
+    "(an '@' in a model's name can be written %40)"
+)
+
+
 class AddressError(ValueError):
     """What looks like a server's address and is none; the text is one clear line."""
 
@@ -48,10 +57,14 @@ def parse_address(source: str) -> Address | None:
     begins so can be given as ``./ollama:x.gguf``.
     """
     if _URL.match(source):
+        if _HIDES_KEY.search(source.partition(":")[2]):
+            raise AddressError(_NO_KEYS)
         return _from_url(source)
     found = _SHORTHAND.fullmatch(source)
     if found is None:
         return None
+    if _HIDES_KEY_IN_NAME.search(found["model"]):
+        raise AddressError(_NO_KEYS)
     word, model, host = found["word"], found["model"].strip(), found["host"] or "localhost"
     if word in _NEEDS_NAME and not model:
         raise AddressError(f"{short(source)} names no model: {word}:NAME")
@@ -62,20 +75,27 @@ def parse_address(source: str) -> Address | None:
 
 def _from_url(url: str, source: str = "") -> Address:
     said = short(source or url)
+    place = url.partition("#")[0]
+    if "@" in place or "?" in place:
+        # a command line ends up in reports, in logs and in the lists of processes
+        raise AddressError(_NO_KEYS)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise AddressError(f"{said} is no address of a server ({error}); {_HOW}") from None
-    if "@" in parts.netloc or parts.query:
-        # a command line ends up in reports, in logs and in the lists of processes
-        raise AddressError("an address of a server holds no user, password or key; QUANTCHECK_API_KEY takes the key")
-    if not parts.hostname or port == 0 or not _is_plain(url):
+    name = parts.hostname or ""
+    if not _is_host(name) or port == 0 or not _is_plain(url):
         raise AddressError(f"{said} is no address of a server; {_HOW}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     place = f"{host}:{port}" if port is not None else host
     path = re.sub(r"/v1$", "", parts.path.rstrip("/"))
     return Address(f"{parts.scheme.lower()}://{place}{path}", unquote(parts.fragment).strip())
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name service would take it: parts of 1 to 63 characters (RFC 1035, 2.3.4)."""
+    return all(0 < len(part) < 64 for part in name.removesuffix(".").split("."))
 
 
 def _is_plain(url: str) -> bool:

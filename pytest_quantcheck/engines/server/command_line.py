@@ -23,7 +23,11 @@ _OPTIONS: Final = {
     **dict.fromkeys(("-ub", "--ubatch-size"), "batch"),
     **dict.fromkeys(("-md", "--model-draft", "--spec-draft-model"), "draft"),
     **dict.fromkeys(("--lora", "--lora-scaled"), "lora"),
+    **dict.fromkeys(("--control-vector", "--control-vector-scaled"), "control vector"),
 }
+_NO_KV_OFFLOAD: Final = ("-nkvo", "--no-kv-offload")
+_ENVIRONMENT: Final = "LLAMA_ARG_"
+"""How the variables begin that say what an option says; which of them counts is llama-server's business."""
 _SWITCHES: Final = {"1": "on", "true": "on", "enabled": "on", "0": "off", "false": "off", "disabled": "off"}
 
 
@@ -31,10 +35,11 @@ def told_by(command: str | Sequence[str]) -> Payload:
     """Conditions by their names (``Conditions``); empty where the command is none of a llama-server's.
 
     An option that is not given has llama-server's default, except where nobody can know it: threads, batch and layers
-    are then left out. The environment may say otherwise (``LLAMA_ARG_*``); nobody tells that.
+    are then left out. The environment may say otherwise (``LLAMA_ARG_*``); where the command sets such a variable,
+    nothing is told, and where it is set elsewhere nobody tells that.
     """
     words = _arguments(command)
-    if words is None:
+    if words is None or any(_ENVIRONMENT in word for word in ([command] if isinstance(command, str) else command)):
         return {}
     given = _given(words)
     k, v = given.get("k", "f16").lower(), given.get("v", "f16").lower()
@@ -42,10 +47,12 @@ def told_by(command: str | Sequence[str]) -> Payload:
         "kv_type": k if k == v else f"{k}/{v}",
         "flash_attention": _SWITCHES.get(given.get("flash attention", "auto"), given.get("flash attention", "auto")),
         "draft": PurePosixPath(given.get("draft", "")).name,
-        "lora": PurePosixPath(given.get("lora", "").partition(":")[0]).name,
+        "lora": " + ".join(filter(None, (_file(given.get(name, "")) for name in ("lora", "control vector")))),
     }
-    if "gpu layers" in given:
-        told["gpu_layers"] = given["gpu layers"]
+    layers = [given["gpu layers"]] if "gpu layers" in given else []
+    layers += ["KV cache in main memory"] if any(word in _NO_KV_OFFLOAD for word in words) else []
+    if layers:
+        told["gpu_layers"] = ", ".join(layers)
     return told | {name: int(given[name]) for name in ("threads", "batch") if given.get(name, "").isdecimal()}
 
 
@@ -69,6 +76,11 @@ def _is_program(word: str) -> bool:
     return word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") == _PROGRAM
 
 
+def _file(value: str) -> str:
+    """The file of an adapter; a scale may stand behind it."""
+    return PurePosixPath(value.partition(":")[0]).name
+
+
 def _given(words: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, word in enumerate(words):
@@ -76,6 +88,7 @@ def _given(words: Sequence[str]) -> dict[str, str]:
         if name not in _OPTIONS:
             continue
         following = words[number + 1] if number + 1 < len(words) else ""
-        is_flag = following.startswith("-") or not following  # older servers take --flash-attn so
+        # older servers take --flash-attn without a value
+        is_flag = not following or (following.startswith("-") and not following[1:].isdecimal())
         found[_OPTIONS[name]] = value if is_joined else "on" if is_flag else following
     return found
