@@ -90,6 +90,20 @@ def test_ollamas_first_answer_may_wait_for_the_model() -> None:
             made.let_go()
 
 
+def test_a_server_that_is_busy_first_may_still_load() -> None:
+    class Loading(OpenAi):
+        def chat(self, body: dict[str, Any]) -> Any:
+            time.sleep(0.6)
+            return super().chat(body)
+
+    fake = Loading(script)
+    fake.fault = Fault("status", 1, status=503, body={"error": "busy"})
+    with engines(fake, "", timeout=0.3) as (made,):
+        assert made.chat(REQUEST).text == "yes"
+        with pytest.raises(EngineHung):
+            made.chat(REQUEST)
+
+
 def test_a_router_holds_no_model_longer_than_it_is_asked() -> None:
     fake = Router(two(), slow=0)
     with engines(fake, "a", "b") as (a, b):

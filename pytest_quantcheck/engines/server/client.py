@@ -168,16 +168,16 @@ class Client:
         """
         httpx = _httpx()
         begun = False
-        limit = self._limit_s
-        for attempt in self._attempts(_ATTEMPTS, limit):
-            times = {"connect": _CONNECT_S, "read": limit, "write": limit, "pool": None}
+        first = self._limit_s
+        for attempt in self._attempts(_ATTEMPTS, first):
+            times = {"connect": _CONNECT_S, "read": first, "write": first, "pool": None}
             patience.begin()
             try:
                 with self._client().stream(
                     "POST", self._url(path), json=body, extensions={"timeout": times}
                 ) as response:
                     patience.progress()
-                    times["read"] = limit = self.timeout  # read again when the body is
+                    times["read"] = self.timeout  # looked at again when the body begins
                     if not response.is_success:
                         answer = _answer(response)
                         if answer.status in _BUSY and attempt.again(_retry_after(response, answer)):
@@ -191,7 +191,7 @@ class Client:
             except httpx.TimeoutException as error:
                 if isinstance(error, httpx.ConnectTimeout):
                     raise self._nobody(error) from None
-                raise EngineHung(hung_words(limit)) from None
+                raise EngineHung(hung_words(times["read"] or first)) from None
             except httpx.TransportError as error:
                 if begun:
                     raise EngineDied(f"{self.address}: the connection broke in the middle of an answer") from None
