@@ -273,4 +273,5 @@ class Run(Models):
     def _refused(self, option: str, why: str) -> pytest.UsageError:
         self.ledger.refusal = f"{option_name(option)}: {why}"
         self._outputs.write(pytest.ExitCode.USAGE_ERROR)
+        self.close()  # the end of a session that never began is told to nobody
         return pytest.UsageError(self.ledger.refusal)

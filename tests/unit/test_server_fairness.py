@@ -19,10 +19,6 @@ from pytest_quantcheck.pins import pin
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.renderings import render_probes
 from pytest_quantcheck.settings import Settings
-from tests.fakes.base import Says
-from tests.fakes.ollama import Ollama
-from tests.fakes.openai import TEMPLATE
-from tests.fakes.openai import LlamaServer
 
 MODELS = Path(__file__).parents[2] / "example_suites" / "tiny" / "models"
 FILE = read_card(MODELS / "tiny-q4_0.gguf")
@@ -77,42 +73,6 @@ def test_a_template_that_is_none_of_jinjas_is_not_rendered(thinks: bool | None) 
 
 def test_a_model_that_thinks_by_itself_gets_the_budget_of_one() -> None:
     assert pin(SETTINGS, {Role.BASELINE: served(thinks=True)}).max_tokens == 8192
-
-
-OFF = TEMPLATE.replace("is defined and not enable_thinking", "is not defined or not enable_thinking")
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_ollama_and_a_llama_server_both_think_or_neither_does(pytester: pytest.Pytester, *, turned: bool) -> None:
-    def script(prompt: str) -> Says:
-        return Says(("hm",), (prompt,))
-
-    pytester.makepyfile("def test_it(quant):\n    assert quant.chat('yes', max_tokens=9).text == 'yes'\n")
-    ollama, other = Ollama(script, model="tiny"), LlamaServer(script, template=OFF)
-    with ollama.running() as first, other.running() as second:
-        old, new = (second, f"{first}#tiny") if turned else (f"{first}#tiny", second)
-        result = pytester.runpytest(
-            f"--quant-baseline={old}", f"--quant-model={new}", "--quant-allow=not told,build,context"
-        )
-
-    by_ollama = {body.get("think") for body in ollama.bodies("/api/chat")}
-    by_other = {body["chat_template_kwargs"]["enable_thinking"] for body in other.bodies("/v1/chat/completions")}
-    assert by_ollama == by_other == {not turned}
-    shown = " ".join(result.stdout.str().split())
-    assert "chat template is in Ollama's own language" in shown
-    assert "does not parse" not in shown
-
-
-def test_ollamas_template_cannot_be_pinned(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_it(quant):\n    pass\n")
-    with Ollama(lambda prompt: Says(), model="tiny").running() as url:
-        args = (f"--quant-baseline={url}#tiny", f"--quant-model={FILE.path}", "--quant-pin-template=baseline")
-        result = pytester.runpytest(*args)
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["*--quant-pin-template: the baseline's chat template is Ollama's, which nothing else*"]
-    )
 
 
 def test_whether_a_silent_servers_embeddings_are_tied_nobody_knows() -> None:

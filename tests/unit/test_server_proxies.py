@@ -182,28 +182,3 @@ def test_waiting_for_a_busy_server_is_no_time_of_the_answer() -> None:
         fake.fault = fault
         timings = made.chat(REQUEST).timings
     assert timings.total_s < 0.9
-
-
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
-def test_no_worker_takes_a_model_away_from_another_one(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.parametrize("word", ["yes", "no", "perhaps"])
-        def test_it(quant, word):
-            assert quant.chat(word, max_tokens=9).text == word
-        """
-    )
-    fake = Router(two(), slow=0)
-    with fake.running() as url:
-        args = (f"--quant-baseline={url}#a", f"--quant-model={url}#b", "--quant-allow=not told", *workers)
-        result = pytester.runpytest(*args)
-
-    assert result.ret == 0
-    asked = fake.paths()
-    chats = [number for number, path in enumerate(asked) if path == "/v1/chat/completions"]
-    assert len(chats) >= 6
-    between = asked[chats[0] : chats[-1]]
-    assert between.count("/models/unload") == (0 if workers else 1)
-    assert fake.states == {"a": "unloaded", "b": "unloaded"}
