@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Generator
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +24,11 @@ from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineHung
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.server.address import Address
+from pytest_quantcheck.engines.server.answer import Answer
+from pytest_quantcheck.engines.server.answer import words_of
+from pytest_quantcheck.engines.server.patience import LOADING_S
+from pytest_quantcheck.engines.server.patience import Patience
+from pytest_quantcheck.engines.server.patience import hung_words
 from pytest_quantcheck.records import Role
 from pytest_quantcheck.text import one_line
 
@@ -39,8 +42,6 @@ _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.25
 """Before the second attempt; twice as long before each further one."""
 _CONNECT_S: Final = 10.0
-LOADING_S: Final = 600.0
-"""Seconds that a server may take to load a model before it begins to answer."""
 _BUSY: Final = (429, 502, 503, 504)
 """Statuses that say 'not now': nothing was answered, so the same request may be sent again."""
 _LONGEST_LINE: Final = 1 << 23
@@ -62,56 +63,6 @@ def key_of(role: Role) -> str:
         if key:
             return key
     return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: the status, and the JSON value of the body, None where it is none."""
-
-    status: int
-    value: Any
-    text: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the server did what it was asked."""
-        return 200 <= self.status < 300
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The body as a JSON object; empty where it is none."""
-        return self.value if isinstance(self.value, dict) else {}
-
-
-class Patience:
-    """How long one answer has been silent. Only tokens, and the reading of the prompt, end a silence."""
-
-    def __init__(self, limit_s: float) -> None:
-        self.limit_s = limit_s
-        self.begin()
-
-    def begin(self) -> None:
-        """A request goes out: those before it were not answered, and their time is none of the answer's."""
-        self._start = time.perf_counter()
-        self._since = time.monotonic()
-
-    def elapsed(self) -> float:
-        """Seconds since the request that is answered."""
-        return time.perf_counter() - self._start
-
-    def progress(self) -> None:
-        """Something was done."""
-        self._since = time.monotonic()
-
-    def check(self) -> None:
-        """EngineHung when nothing was done for too long."""
-        if time.monotonic() - self._since > self.limit_s:
-            raise EngineHung(hung_words(self.limit_s))
-
-
-def hung_words(limit_s: float) -> str:
-    """What is said of a server that keeps silent."""
-    return f"the server sent no new token for {limit_s:g} s; --quant-timeout sets it"
 
 
 class Client:
@@ -335,25 +286,6 @@ def _answer(response: httpx.Response, limit_s: float = _CONNECT_S) -> Answer:
     except (ValueError, RecursionError):
         value = None
     return Answer(response.status_code, value, data.decode("utf-8", "replace"))
-
-
-def words_of(answer: Answer) -> str:
-    """The message of an error, in any of the forms that servers have."""
-    return error_words(answer.fields)
-
-
-def error_words(fields: dict[str, Any]) -> str:
-    """``{"error": {"message": ...}}``, ``{"error": ...}``, ``{"message": ...}`` or ``{"detail": ...}``; else ''."""
-    error = fields.get("error")
-    if isinstance(error, str) and error.startswith("{"):  # Ollama passes on what its runner says
-        with suppress(ValueError, RecursionError):
-            error = error_words(json.loads(error)) or error
-    if isinstance(error, dict):
-        error = error.get("message") or error
-    for found in (error, fields.get("message"), fields.get("detail")):
-        if found:
-            return found if isinstance(found, str) else json.dumps(found)
-    return ""
 
 
 def _split(chunks: Iterator[bytes], patience: Patience) -> Iterator[str]:

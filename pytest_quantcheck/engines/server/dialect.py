@@ -29,7 +29,7 @@ from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_budget
-from pytest_quantcheck.engines.server.client import Answer
+from pytest_quantcheck.engines.server.answer import Answer
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.command_line import told_by
 from pytest_quantcheck.engines.server.proxies import Proxy

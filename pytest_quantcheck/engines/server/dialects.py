@@ -7,13 +7,13 @@ from typing import Final
 from urllib.parse import quote
 
 from pytest_quantcheck.engines.base import EngineRefused
-from pytest_quantcheck.engines.server.client import LOADING_S
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.llama_cpp_python import TITLE
 from pytest_quantcheck.engines.server.llama_cpp_python import LlamaCppPython
 from pytest_quantcheck.engines.server.llama_server import LlamaServer
 from pytest_quantcheck.engines.server.ollama import Ollama
+from pytest_quantcheck.engines.server.patience import LOADING_S
 from pytest_quantcheck.engines.server.proxies import llama_swap
 from pytest_quantcheck.engines.server.proxies import objects
 from pytest_quantcheck.engines.server.proxies import router

@@ -29,11 +29,11 @@ from pytest_quantcheck.engines.base import MemoryRequest
 from pytest_quantcheck.engines.base import describe
 from pytest_quantcheck.engines.server.address import Address
 from pytest_quantcheck.engines.server.client import Client
-from pytest_quantcheck.engines.server.client import Patience
 from pytest_quantcheck.engines.server.client import http_errors
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.dialect import Prompt
 from pytest_quantcheck.engines.server.dialects import recognise
+from pytest_quantcheck.engines.server.patience import Patience
 from pytest_quantcheck.engines.server.reply import Asked
 from pytest_quantcheck.engines.server.reply import chat_reply
 from pytest_quantcheck.engines.server.reply import completion_reply

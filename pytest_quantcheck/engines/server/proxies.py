@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
-from pytest_quantcheck.engines.server.client import LOADING_S
-from pytest_quantcheck.engines.server.client import Answer
+from pytest_quantcheck.engines.server.answer import Answer
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.client import http_errors
+from pytest_quantcheck.engines.server.patience import LOADING_S
 from pytest_quantcheck.text import one_line
 
 _GONE_S: Final = 10.0

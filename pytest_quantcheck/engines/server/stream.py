@@ -15,7 +15,7 @@ from typing import Literal
 
 from pytest_quantcheck.engines.base import EngineDied
 from pytest_quantcheck.engines.base import EngineRefused
-from pytest_quantcheck.engines.server.client import error_words
+from pytest_quantcheck.engines.server.answer import error_words
 from pytest_quantcheck.text import encodable
 from pytest_quantcheck.text import one_line
 from pytest_quantcheck.thinking import Kind
