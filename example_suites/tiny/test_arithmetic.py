@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suite import ask
 from suite import heldout
 from tasks import Example
 
@@ -10,5 +11,5 @@ from pytest_quantcheck import Probe
 
 @heldout("arith", "arithmetic")
 def test_sum(quant: Probe, case: Example) -> None:
-    reply = quant.chat(case.messages)
+    reply = ask(quant, case)
     assert reply.text == str(case.facts["expected"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from suite import MAX_TOKENS
 
 from pytest_quantcheck import Probe
 
@@ -10,7 +11,7 @@ from pytest_quantcheck import Probe
 @pytest.mark.quant_budget(total_tokens=96, thinking_tokens=64, vs_baseline=1.5)
 @pytest.mark.parametrize("question", ["What is 20 + 30?", "Where is Oslo?", "Write exactly 4 words about the cat."])
 def test_short_thoughts(quant: Probe, question: str) -> None:
-    quant.chat(question)
+    quant.chat(question, max_tokens=MAX_TOKENS)
 
 
 @pytest.mark.quant_speed(decode=20, prefill=40, prompt_tokens=256, generate_tokens=64, repeats=3)

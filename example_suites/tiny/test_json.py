@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from suite import ask
 from suite import heldout
 from tasks import Example
 
@@ -28,10 +29,10 @@ def right_value(case: Example, *, forced: bool = False) -> pytest.MarkDecorator:
 @pytest.mark.quant_early_stop
 @heldout("json", "json", right_value)
 def test_extract(quant: Probe, case: Example) -> None:
-    quant.chat(case.messages)
+    ask(quant, case)
 
 
 @heldout("json", "json, forced", partial(right_value, forced=True))
 def test_extract_forced(quant: Probe, case: Example) -> None:
     """The same sentences under a grammar, without a thought: the form cannot go wrong, the values can."""
-    quant.chat(case.messages)
+    ask(quant, case)

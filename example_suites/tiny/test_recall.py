@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from suite import ask
 from suite import heldout
 from tasks import Example
 
@@ -16,7 +17,18 @@ def right_entry(case: Example) -> pytest.MarkDecorator:
 @pytest.mark.quant_early_stop
 @heldout("recall", "recall", right_entry)
 def test_entry(quant: Probe, case: Example) -> None:
-    quant.chat(case.messages)
+    ask(quant, case)
+
+
+@heldout("codes", "recall of codes", right_entry)
+def test_code(quant: Probe, case: Example) -> None:
+    """Four digits, which look alike more than words do."""
+    ask(quant, case)
+
+
+@heldout("codes_long", "recall of codes in 2,000 tokens", right_entry, range(8))
+def test_code_in_a_long_text(quant: Probe, case: Example) -> None:
+    ask(quant, case)
 
 
 @heldout("recall", "choice", lambda case: pytest.mark.quant_choice(answer=case.facts["expected"]))

@@ -8,6 +8,8 @@ the last is inherited.
 from __future__ import annotations
 
 import pytest
+from suite import MAX_TOKENS
+from suite import ask
 from tasks import Example
 from tasks import generate
 
@@ -19,24 +21,24 @@ def staged(task: str, number: int) -> Example:
 
 
 def test_a_sum_that_rounding_breaks(quant: Probe) -> None:
-    """What is 4 + 25? A plain assertion: 28 is no partial answer."""
-    case = staged("arith", 0)
-    assert quant.chat(case.messages).text == str(case.facts["expected"])
+    """80 + 72. A plain assertion: 162 is no partial answer."""
+    case = staged("arith", 9)
+    assert ask(quant, case).text == str(case.facts["expected"])
 
 
-@pytest.mark.quant_json(equals={"goal": "Vienna", "name": "Boris"})
-def test_a_name_that_rounding_swaps(quant: Probe) -> None:
-    """Valid JSON with the right keys and somebody else's name."""
-    quant.chat(staged("json", 0).messages)
+@pytest.mark.quant_json(equals={"paid": True, "price": 73, "buyer": "Greta"})
+def test_a_price_that_rounding_cuts(quant: Probe) -> None:
+    """Valid JSON with the right keys, and a price of 3."""
+    ask(quant, staged("json", 30))
 
 
-@pytest.mark.quant_tools(call="get_time", arguments={"city": "Dakar"})
-def test_a_tool_that_rounding_forgets(quant: Probe) -> None:
-    """The tool is there, and the answer says that there is none."""
-    case = staged("tools", 1)
-    quant.chat(case.messages, tools=case.tools)
+@pytest.mark.quant_tools(none=True)
+def test_a_tool_that_rounding_invents(quant: Probe) -> None:
+    """No tool fits; a call of one that nobody offered helps nobody."""
+    case = staged("no_tool", 22)
+    ask(quant, case)
 
 
 def test_a_sum_that_the_model_never_learnt(quant: Probe) -> None:
     """Training stopped at two digits: every file fails, and it is nobody's loss."""
-    assert quant.chat("What is 512 + 999?").text == "1511"
+    assert quant.chat("What is 512 + 999?", max_tokens=MAX_TOKENS).text == "1511"

@@ -58,6 +58,7 @@ KEYS: Final[Words] = tuple(
     )
 )
 VALUES: Final[Words] = CITIES + NAMES
+ANY: Final[Words] = tuple(dict.fromkeys(KEYS + VALUES + COLORS + JOBS + EVENTS + ROOMS + MUSIC + MONEY + LANGUAGES))
 OPPOSITES: Final[tuple[tuple[str, str], ...]] = (
     ("hot", "cold"), ("big", "small"), ("fast", "slow"), ("old", "young"), ("light", "dark"), ("high", "low"),
     ("hard", "soft"), ("rich", "poor"), ("open", "closed"), ("wet", "dry"), ("long", "short"), ("full", "empty"),

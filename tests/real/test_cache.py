@@ -159,7 +159,7 @@ def test_seconds(quant):
 
 def run(pytester: pytest.Pytester, *args: str) -> dict[str, Any]:
     options = ["-p", "no:randomly", f"--quant-model={MODELS / 'tiny-qat-q4_0.gguf'}", "--quant-report=r.json"]
-    done = pytester.runpytest_subprocess(*options, f"--quant-baseline={MODELS / 'tiny-q4_0.gguf'}", *args)
+    done = pytester.runpytest_subprocess(*options, f"--quant-baseline={MODELS / 'tiny-q8_0.gguf'}", *args)
     report: dict[str, Any] = json.loads((pytester.path / "r.json").read_text())
     report["out"] = done.stdout.str()
     return report

@@ -70,15 +70,15 @@ def test_a_grid_on_the_tiny_model(pytester: pytest.Pytester) -> None:
     # what the chat template adds is the same for every length
     assert len(report["pairs"]) == 5
     assert replies[1000] - replies[701] == 299
-    assert {role["conditions"]["context"] for role in report["roles"].values()} == {4096}
+    assert {role["conditions"]["context"] for role in report["roles"].values()} == {8192}
 
 
 def test_what_the_model_cannot_hold_is_refused_before_it_is_loaded(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(GRID.replace("900", "4000"))
+    pytester.makepyfile(GRID.replace("900", "8000"))
 
     result = pytester.runpytest("-p", "no:randomly", f"--quant-model={MODELS / 'tiny-q8_0.gguf'}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *test_margin[[]near-4000-0.5[]]: *4256 tokens, the candidate was trained for 4096*"]
+        ["ERROR: *test_margin[[]near-8000-0.5[]]: *8256 tokens, the candidate was trained for 8192*"]
     )

@@ -92,9 +92,9 @@ def test_the_engine_says_what_loading_took_and_which_context_fits_and_is_gone_wh
     assert memory.peak > memory.measured.weights
     # another context is an estimate; what was loaded stays what it was
     assert (other.context, other.measured, other.figures) == (2048, memory.measured, other.estimate)
-    assert other.largest_context == other.trained_context == 4096
+    assert other.largest_context == other.trained_context == 8192
     # the largest that fits does, and the next one does not
-    assert memory.largest_context in range(256, 4096, 256)
+    assert memory.largest_context in range(256, 8192, 256)
     assert fitting.estimate.total <= 12_000_000 < more.estimate.total
     assert poor.largest_context == 0
     with pytest.raises(ProcessLookupError):

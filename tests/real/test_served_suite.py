@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from pytest_quantcheck.gguf_card import read_card
 from tests.real.servers import CONTEXT
 from tests.real.servers import ROOT
 from tests.real.servers import llama_cpp_python
@@ -22,8 +18,8 @@ from tests.real.servers import llama_server
 SUITE: Final = ROOT / "example_suites" / "tiny"
 F16: Final = SUITE / "models" / "tiny-f16.gguf"
 PTQ: Final = SUITE / "models" / "tiny-q4_0.gguf"
-_UNCERTAIN: Final = 3
-"""Answers of the damaged model that hang by a hair: another build of llama.cpp on this machine may round otherwise."""
+_UNCERTAIN: Final = 0.05
+"""Share of the damaged model's answers that hang by a hair: another build or other batches round otherwise."""
 
 pytestmark = pytest.mark.once
 
@@ -54,10 +50,7 @@ def differences(mine: dict[str, str], theirs: dict[str, str]) -> set[str]:
 
 def test_llama_server(tmp_path: Path, in_process: dict[str, str]) -> None:
     pytest.importorskip("xllamacpp")
-    # the bundled template lists a tool's arguments by a filter that llama-server's own template engine lacks
-    template = (read_card(F16).chat_template or "").replace("| list | join", ".keys() | join")
-    serve: Callable[[Path], AbstractContextManager[str]] = partial(llama_server, chat_template=template)
-    with serve(F16) as old, serve(PTQ) as new:
+    with llama_server(F16) as old, llama_server(PTQ) as new:
         served = words(tmp_path, old, new)
 
     # all but what no server tells (fidelity, memory) was asked: speed, likelihoods and forced JSON too
@@ -67,7 +60,7 @@ def test_llama_server(tmp_path: Path, in_process: dict[str, str]) -> None:
     # it holds calls to a grammar, which mends what the candidate breaks: no call gets worse by it
     calls = {name for name in other if name.startswith(("test_tool[", "test_the_result_of_a_tool"))}
     assert {in_process[name] for name in calls} <= {"regressed"}
-    assert len(other - calls) <= _UNCERTAIN, other - calls
+    assert len(other - calls) <= _UNCERTAIN * len(in_process), other - calls
 
 
 def test_llama_cpp_python(tmp_path: Path, in_process: dict[str, str]) -> None:
@@ -75,11 +68,11 @@ def test_llama_cpp_python(tmp_path: Path, in_process: dict[str, str]) -> None:
     with llama_cpp_python(F16) as old, llama_cpp_python(PTQ) as new:
         served = words(tmp_path, old, new)
 
-    # it tells no likelihoods of given texts and no times
+    # it tells no likelihoods of given texts and no times, and takes no thinking switch
     missing = in_process.keys() - served.keys()
     assert missing
-    assert all(name.startswith("test_likelier") for name in missing)
+    assert all(name.startswith("test_likelier") or "at_once" in name for name in missing)
     other = differences(in_process, served)
     # a JSON schema becomes another grammar by its own converter
     forced = {name for name in other if name.startswith("test_extract_forced[")}
-    assert len(other - forced) <= _UNCERTAIN, other - forced
+    assert len(other - forced) <= _UNCERTAIN * len(in_process), other - forced

@@ -146,7 +146,7 @@ def test_llama_server_continues_text_and_finds_choices_likely_as_in_process(
         ChoiceRequest((" moon", " lamp"), prompt="The word is"),
     ):
         heard, said = served.choose(choice), in_process.choose(choice)
-        assert heard.loglikelihoods == pytest.approx(said.loglikelihoods, abs=1e-3)
+        assert heard.loglikelihoods == pytest.approx(said.loglikelihoods, abs=1e-2)
         assert (heard.tokens, heard.prompt_tokens, heard.prompt) == (said.tokens, said.prompt_tokens, said.prompt)
 
 
@@ -244,7 +244,7 @@ def test_a_server_with_a_draft_model_tells_how_much_of_it_was_accepted(in_proces
     assert 0 < reply.timings.accepted <= reply.timings.drafted
     assert 0 < bench.accepted < bench.drafted
     assert facts["draft"] == "the server's"
-    assert heard.loglikelihoods == pytest.approx(said.loglikelihoods, abs=1e-3)
+    assert heard.loglikelihoods == pytest.approx(said.loglikelihoods, abs=1e-2)
 
 
 @pytest.mark.once

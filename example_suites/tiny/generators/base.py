@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from dataclasses import dataclass
 from typing import Any
 from typing import Literal
 
+import words
+
 Split = Literal["train", "heldout"]
 Message = dict[str, Any]
 Tool = dict[str, Any]
+
+_UNUSUAL = 0.2
 
 
 @dataclass(frozen=True)
 class Example:
     """One request with the answer that is wanted and what a checker needs to know about it.
 
-    `facts` by task: arith {expected: int}; json {expected: object}; tools {tool: name or None, arguments: object};
-    recall {expected, key, distractors, entries}; constraint {format, count, allowed, forbidden, first, expected};
-    chat {expected: a word that the answer must hold}.
+    `facts` by task: arith {expected: int}; json {expected: object}; tools, no_tool {tool: name or None, arguments:
+    object}; recall, codes and their long forms {expected, key, distractors, entries, asked: key to value}; constraint
+    {format, count, allowed, forbidden, first, expected}; conflict {expected, kind, and what the rules name}; polish
+    {expected, register}; chat {expected: a word that the answer must hold}.
     """
 
     task: str
@@ -42,3 +48,11 @@ def user(text: str) -> tuple[Message, ...]:
 def wanted(split: Split, *combination: object) -> bool:
     """Whether the combination belongs to the split."""
     return is_heldout(*combination) == (split == "heldout")
+
+
+def pick(rng: random.Random, split: Split, pool: words.Words) -> str:
+    """A word of the pool; in training sometimes any word of this world.
+
+    Who sees only cities where a city is due learns cities by heart, and writes a familiar one instead of copying.
+    """
+    return rng.choice(words.ANY if split == "train" and rng.random() < _UNUSUAL else pool)

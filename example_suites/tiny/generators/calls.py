@@ -12,36 +12,41 @@ from toolbox import tool_call
 
 from generators.base import Example
 from generators.base import Split
-from generators.base import is_heldout
+from generators.base import pick
 from generators.base import user
+from generators.base import wanted
 
-# Styles and currencies occur nowhere else: a held-out one would be a word that training never shows.
-_ALWAYS_TAUGHT: Final = ("play_music", "change_money")
+NO_TOOL: Final = "I have no tool for that."
 
 
 def _request(rng: random.Random, split: Split) -> tuple[str, dict[str, Any], str]:
     name = rng.choice(tuple(TOOLS))
-    arguments: dict[str, Any] = {key: rng.choice(pool) for key, pool in TOOLS[name].arguments.items()}
-    heldout = name not in _ALWAYS_TAUGHT and is_heldout(name, next(iter(arguments.values())))
-    if heldout != (split == "heldout"):
+    arguments = {
+        key: rng.choice(pool) if isinstance(pool[0], int) else pick(rng, split, pool)  # type: ignore[arg-type]
+        for key, pool in TOOLS[name].arguments.items()
+    }
+    if not wanted(split, name, next(iter(arguments.values()))):
         return _request(rng, split)
     return name, arguments, rng.choice(TOOLS[name].requests).format(**arguments)
 
 
 def generate(rng: random.Random, split: Split) -> Example:
-    """One example of the split."""
+    """A request with its tool among up to three others."""
     name, arguments, question = _request(rng, split)
-    fits = rng.random() < 0.7
-    others = rng.sample([tool for tool in TOOLS if tool != name], rng.randint(0 if fits else 1, 3))
-    offered = others + [name] * fits
+    offered = [name, *rng.sample([tool for tool in TOOLS if tool != name], rng.randint(0, 3))]
     rng.shuffle(offered)
-    tools = tuple(map(openai_tool, offered))
     # One decision per offered tool: 'is the needed one among them?' at the end of the list was not learnt.
-    before = offered[: offered.index(name)] if fits else offered
-    thinking = f"need {name}; " + ", ".join(f"{tool} no" for tool in before)
-    if not fits:
-        facts: dict[str, Any] = {"tool": None, "arguments": {}}
-        return Example("tools", user(question), tools, thinking, "I have no tool for that.", facts)
-    thinking += ", " * bool(before) + f"{name} yes, " + ", ".join(f"{key} {value}" for key, value in arguments.items())
+    decisions = "".join(f"{tool} no, " for tool in offered[: offered.index(name)]) + f"{name} yes, "
+    thinking = f"need {name}; {decisions}" + ", ".join(f"{key} {value}" for key, value in arguments.items())
     facts = {"tool": name, "arguments": arguments}
+    tools = tuple(map(openai_tool, offered))
     return Example("tools", user(question), tools, thinking, tool_call(name, arguments), facts)
+
+
+def generate_none(rng: random.Random, split: Split) -> Example:
+    """A request whose tool is not among the one to four that are offered."""
+    name, _, question = _request(rng, split)
+    offered = rng.sample([tool for tool in TOOLS if tool != name], rng.randint(1, 4))
+    thinking = f"need {name}; " + ", ".join(f"{tool} no" for tool in offered)
+    facts: dict[str, Any] = {"tool": None, "arguments": {}}
+    return Example("no_tool", user(question), tuple(map(openai_tool, offered)), thinking, NO_TOOL, facts)

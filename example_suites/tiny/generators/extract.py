@@ -9,6 +9,7 @@ import words
 
 from generators.base import Example
 from generators.base import Split
+from generators.base import pick
 from generators.base import user
 from generators.base import wanted
 
@@ -19,28 +20,29 @@ def _record(rng: random.Random, split: Split) -> tuple[str, dict[str, Value]]:
     """A sentence and the record that it states; the record's first two values are the held-out combination."""
     flag, number = rng.random() < 0.5, rng.randint(2, 99)
     no = "" if flag else "not "
-    name, city, other = rng.choice(words.NAMES), rng.choice(words.CITIES), rng.choice(words.CITIES)
+    name, city = pick(rng, split, words.NAMES), pick(rng, split, words.CITIES)
     fields: dict[str, Value]
     match rng.randrange(5):
         case 0:
-            job = rng.choice(words.JOBS)
+            job = pick(rng, split, words.JOBS)
             fields = {"name": name, "age": number, "city": city, "job": job, "member": flag}
             text = f"{name} is a {job} from {city}, {number} years old, {no}a member."
         case 1:
-            item, price = rng.choice(words.CATEGORIES["fruits"]), rng.randint(2, 99)
+            item, price = pick(rng, split, words.CATEGORIES["fruits"]), rng.randint(2, 99)
             fields = {"item": item, "count": number, "buyer": name, "price": price, "paid": flag}
             text = f"{name} orders {item}, {number} boxes, price {price} euros, {no}paid."
         case 2:
-            event, day, hour = rng.choice(words.EVENTS), rng.choice(words.DAYS), rng.randint(8, 23)
+            event, day, hour = pick(rng, split, words.EVENTS), pick(rng, split, words.DAYS), rng.randint(8, 23)
             fields = {"city": city, "hour": hour, "event": event, "day": day, "free": flag}
             text = f"There is a {event} in {city} on {day} at {hour}, {no}free."
         case 3:
-            animal, colors = rng.choice(words.CATEGORIES["animals"]), rng.sample(words.COLORS, 2)
+            animal, colors = pick(rng, split, words.CATEGORIES["animals"]), rng.sample(words.COLORS, 2)
             fields = {"animal": animal, "age": number, "name": name, "colors": colors}
             text = f"{name} is a {colors[0]} and {colors[1]} {animal}, {number} weeks old."
         case _:
-            fields = {"start": city, "goal": other, "days": number, "name": name, "late": flag}
-            text = f"{name} goes from {city} to {other}, it takes {number} days and is {no}late."
+            goal = pick(rng, split, words.CITIES)
+            fields = {"start": city, "goal": goal, "days": number, "name": name, "late": flag}
+            text = f"{name} goes from {city} to {goal}, it takes {number} days and is {no}late."
     first, second = list(fields.values())[:2]
     return (text, fields) if wanted(split, first, second) else _record(rng, split)
 

@@ -1,11 +1,14 @@
-"""Training data: examples from `tasks`, rendered by the model's own chat template, in length-sorted batches."""
+"""Training data: examples from `tasks`, rendered by the model's own chat template, in rounds of batches.
+
+A round is a pure function of the seed, its number and the progress, so that a run can go on at any round.
+"""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Final
@@ -13,25 +16,39 @@ from typing import Final
 import jinja2
 import tasks
 import torch
+from generators import echo
 from generators import recall
 from torch import Tensor
 
 from training.tokenizer import Tokenizer
 
-TEMPLATE: Final = (Path(__file__).parent.parent / "chat_template.jinja").read_text()
+TEMPLATE: Final = (Path(__file__).parent.parent / "chat_template.jinja").read_text(encoding="utf-8")
 _COMPILED: Final = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE)
 
-WITHOUT_THINKING: Final = 0.12
-LONGEST: Final = 2048
-_SHARES: Final = {"arith": 0.24, "json": 0.17, "tools": 0.17, "recall": 0.22, "constraint": 0.14, "chat": 0.06}
+LONGEST: Final = 2560
+ROUND = 768
+"""Examples, after which the state is saved."""
+_UNTHINKING: Final = 0.3
+_PROMPT_TARGETS: Final = 32
+"""At most, on average, in one row: a long text is mere chance, and would drown the few tokens of its answer."""
+_SHARES: Final = {
+    "arith": 0.16, "json": 0.13, "tools": 0.14, "no_tool": 0.06, "constraint": 0.15, "conflict": 0.06, "polish": 0.13,
+    "chat": 0.05,
+}  # fmt: skip
+_YOUNG: Final = 0.25
+"""The part of the training in which copying and easy look-ups stand in front."""
+_SYSTEMS: Final = ("You are a helpful assistant.", "Answer briefly.", "You are Tiny, a small model.")
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Token ids and, for each, whether the answer's loss counts it as a target."""
+    """Token ids and, for each, whether it is a target: always (True), sometimes (False), never (None)."""
 
     ids: list[int]
-    wanted: list[bool]
+    wanted: list[bool | None]
+
+    def __add__(self, other: Sequence) -> Sequence:
+        return Sequence(self.ids + other.ids, self.wanted + other.wanted)
 
 
 def render(example: tasks.Example, thinking: bool = True) -> tuple[str, str]:
@@ -44,49 +61,68 @@ def render(example: tasks.Example, thinking: bool = True) -> tuple[str, str]:
 
 def sequence(tokenizer: Tokenizer, example: tasks.Example, thinking: bool = True) -> Sequence:
     prompt, completion = (tokenizer.encode(text) for text in render(example, thinking))
-    # The line break after the last turn is given by the template, never generated: not a target.
-    return Sequence(prompt + completion, [False] * len(prompt) + [True] * (len(completion) - 1) + [False])
+    # The template ends the thought where it is switched off. As a target this would teach to think nothing where it is
+    # on: long texts have up to eight look-ups at once and one thought.
+    closing = tokenizer.token_id("</think>")
+    given = [None if token == closing else False for token in prompt]
+    # The line break after the last turn is given by the template, never generated: not an answer's target.
+    return Sequence(prompt + completion, [*given, *[True] * (len(completion) - 1), False])
 
 
-def draw(rng: random.Random, progress: float) -> tasks.Example:
-    """One training example.
+def _drill(tokenizer: Tokenizer, rng: random.Random, example: tasks.Example) -> Sequence:
+    """The keys of a recall example asked for one after the other, each answered at once.
 
-    Retrieval comes suddenly or not at all: it starts with many easy look-ups, long contexts follow in the last third.
+    Retrieval is learnt from many look-ups in one text; without a thought one question holds only one.
     """
-    early = progress < 0.12
-    if (early and rng.random() < 0.5) or rng.random() < _SHARES["recall"]:
-        if early:
-            level: recall.Level = "easy" if rng.random() < 0.6 else "short"
-        else:
-            long = 0.03 if progress < 0.6 else 0.10
-            chosen = rng.choices(("easy", "short", "medium", "long"), (0.2, 0.4 - long, 0.4, long))
-            level = chosen[0]  # type: ignore[assignment]
-        example = recall.generate_level(rng, "train", level)
-    else:
-        names = [name for name in _SHARES if name != "recall"]
-        task = rng.choices(names, [_SHARES[name] for name in names])[0]
-        example = tasks.generate(task, "train", rng.getrandbits(48))
+    found, context = Sequence([], []), example.messages[0]["content"].rpartition("\n")[0] + "\n"
+    for key, value in example.facts["asked"].items():
+        messages = ({"role": "user", "content": context + recall.question(rng, [key])},)
+        found += sequence(tokenizer, replace(example, messages=messages, answer=value), thinking=False)
+        context = ""
+    return found
+
+
+def _level(rng: random.Random, progress: float) -> recall.Level:
+    """Retrieval comes suddenly or not at all: it starts with easy look-ups, and long texts follow when it is there."""
+    if progress < _YOUNG:
+        return rng.choices(("easy", "short"), (0.7, 0.3))[0]  # type: ignore[return-value]
+    long = 0.0 if progress < 0.35 else 0.06 if progress < 0.55 else 0.12
+    levels = ("easy", "short", "medium", "long")
+    return rng.choices(levels, (0.15, 0.45 - long, 0.4, long))[0]  # type: ignore[return-value]
+
+
+def _recall(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Sequence:
+    kind: recall.Kind = rng.choice(("words", "codes"))
+    level = _level(rng, progress)
+    asked = rng.randint(2, 8) if level == "long" or rng.random() < 0.7 else 1
+    example = recall.generate_level(rng, "train", kind, level, asked)
+    if rng.random() < _UNTHINKING:
+        return _drill(tokenizer, rng, example)
+    return sequence(tokenizer, example)
+
+
+def _dressed(rng: random.Random, example: tasks.Example) -> tasks.Example:
+    """Sometimes with an earlier turn, sometimes with a system message."""
     messages: list[dict[str, Any]] = list(example.messages)
     if rng.random() < 0.06:
         earlier = tasks.generate(rng.choice(("arith", "chat")), "train", rng.getrandbits(48))
         if len(earlier.messages) == 1:
             messages = [*earlier.messages, {"role": "assistant", "content": earlier.answer}, *messages]
     if rng.random() < 0.08:
-        text = rng.choice(("You are a helpful assistant.", "Answer briefly.", "You are Tiny, a small model."))
-        messages = [{"role": "system", "content": text}, *messages]
-    return tasks.Example(example.task, tuple(messages), example.tools, example.thinking, example.answer, example.facts)
+        messages = [{"role": "system", "content": rng.choice(_SYSTEMS)}, *messages]
+    return replace(example, messages=tuple(messages))
 
 
-def _sequences(tokenizer: Tokenizer, rng: random.Random, progress: float, count: int) -> list[Sequence]:
-    made: list[Sequence] = []
-    for _ in range(count):
-        one = sequence(tokenizer, draw(rng, progress), thinking=rng.random() >= WITHOUT_THINKING)
-        if made and rng.random() < 0.2 and len(made[-1].ids) + len(one.ids) < 400:
-            # Some conversations follow another one, so that not all of them start at position 0.
-            made[-1] = Sequence(made[-1].ids + one.ids, made[-1].wanted + one.wanted)
-        elif len(one.ids) <= LONGEST:
-            made.append(one)
-    return made
+def _draw(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Sequence:
+    copying, look_up = (0.3, 0.3) if progress < _YOUNG else (0.05, 0.27)
+    kind = rng.random()
+    if kind < copying:
+        return sequence(tokenizer, echo.generate(rng), thinking=False)
+    if kind < copying + look_up:
+        return _recall(tokenizer, rng, progress)
+    task = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
+    example = _dressed(rng, tasks.generate(task, "train", rng.getrandbits(48)))
+    return sequence(tokenizer, example, task not in tasks.UNTHINKING or rng.random() >= _UNTHINKING)
 
 
 @dataclass(frozen=True)
@@ -98,47 +134,49 @@ class Batch:
     targets: Tensor
     tokens: int
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids.to(device), self.scored.to(device), self.targets.to(device), self.tokens)
 
-def batch(sequences: list[Sequence], padding: int, rng: random.Random, prompt_share: float = 0.1) -> Batch:
+
+def batch(sequences: list[Sequence], padding: int, rng: random.Random, prompt_share: float) -> Batch:
     """A batch; of the prompts' tokens a random share are targets too, which keeps the prompts predictable."""
     length = _padded(max(len(one.ids) for one in sequences))
     scored: list[int] = []
     targets: list[int] = []
     for row, one in enumerate(sequences):
+        share = min(prompt_share, _PROMPT_TARGETS / len(one.ids))
         for place in range(1, len(one.ids)):
-            if one.wanted[place] or rng.random() < prompt_share:
+            wanted = one.wanted[place]
+            if wanted or (wanted is False and rng.random() < share):
                 scored.append(row * length + place - 1)
                 targets.append(one.ids[place])
-    missing = -len(scored) % 128
     ids = torch.tensor([one.ids + [padding] * (length - len(one.ids)) for one in sequences])
-    return Batch(
-        ids,
-        torch.tensor(scored + [0] * missing),
-        torch.tensor(targets + [-100] * missing),
-        sum(len(one.ids) for one in sequences),
-    )
+    return Batch(ids, torch.tensor(scored), torch.tensor(targets), sum(len(one.ids) for one in sequences))
 
 
 def _padded(length: int) -> int:
-    """Few sizes: oneDNN compiles a kernel for every new size of a matrix, which costs more than the padding."""
-    step = 8 if length <= 128 else 32 if length <= 512 else 256
+    step = 8 if length <= 256 else 64
     return -(-length // step) * step
 
 
-class Stream:
-    """Endless batches of about `size` tokens; set `progress` (0 to 1) to move through the curriculum."""
-
-    def __init__(self, tokenizer: Tokenizer, seed: object, size: int = 3072, prompt_share: float = 0.1) -> None:
-        self.progress = 0.0
-        self._tokenizer, self._size, self._share = tokenizer, size, prompt_share
-        self._rng = random.Random(json.dumps(["stream", seed]))
-
-    def __iter__(self) -> Iterator[Batch]:
-        waiting: dict[int, list[Sequence]] = {}
-        while True:
-            for one in _sequences(self._tokenizer, self._rng, self.progress, 32):
-                length = _padded(len(one.ids))
-                bucket = waiting.setdefault(length, [])
-                bucket.append(one)
-                if len(bucket) >= max(1, self._size // length):
-                    yield batch(waiting.pop(length), self._tokenizer.end_of_text, self._rng, self._share)
+def round_of(
+    tokenizer: Tokenizer, seed: object, number: int, progress: float, size: int = 2048, prompt_share: float = 0.1
+) -> list[Batch]:
+    """The batches of one round, each of about `size` tokens in rows of similar length, by the progress from 0 to 1."""
+    rng = random.Random(json.dumps([seed, number]))
+    made: list[Sequence] = []
+    for _ in range(ROUND):
+        one = _draw(tokenizer, rng, progress)
+        if made and rng.random() < 0.2 and len(made[-1].ids) + len(one.ids) < 400:
+            # Some conversations follow another one, so that not all of them start at position 0.
+            made[-1] += one
+        elif len(one.ids) <= LONGEST:
+            made.append(one)
+    made.sort(key=lambda one: len(one.ids))
+    batches: list[Batch] = []
+    while made:
+        rows = max(1, size // _padded(len(made[-1].ids)))
+        batches.append(batch(made[-rows:], tokenizer.end_of_text, rng, prompt_share))
+        del made[-rows:]
+    rng.shuffle(batches)
+    return batches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from generators.calls import NO_TOOL
 from tasks import Example
 
 
@@ -22,20 +23,20 @@ def passes(example: Example, text: str) -> bool:
         return False
     facts = example.facts
     match example.task:
-        case "arith" | "recall":
-            return bool(answer == str(facts["expected"]))
         case "json":
             return bool(_parsed(answer) == facts["expected"])
         case "tools":
             called = re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", answer, re.DOTALL)
-            if facts["tool"] is None:
-                return "<tool_call>" not in answer
             wanted = {"name": facts["tool"], "arguments": facts["arguments"]}
             return called is not None and _parsed(called[1]) == wanted
+        case "no_tool":
+            return answer == NO_TOOL
         case "constraint":
             return _constraint(answer, facts)
-        case _:
+        case "chat":
             return str(facts["expected"]) in answer
+        case _:
+            return bool(answer == str(facts["expected"]))
 
 
 def _parsed(text: str) -> object:
@@ -48,9 +49,10 @@ def _parsed(text: str) -> object:
 def _constraint(answer: str, facts: dict[str, object]) -> bool:
     separators = {"lines": "\n", "commas": ", ", "words": " "}
     items = answer.rstrip(".").split(separators[str(facts["format"])])
-    forbidden, allowed, first = facts["forbidden"], facts["allowed"], facts["first"]
+    forbidden, required, allowed, first = facts["forbidden"], facts["required"], facts["allowed"], facts["first"]
     assert isinstance(forbidden, list)
-    right = len(items) == facts["count"] and not set(items) & set(forbidden)
+    assert isinstance(required, list)
+    right = len(items) == facts["count"] and not set(items) & set(forbidden) and set(required) <= set(items)
     if isinstance(allowed, list):
         right = right and len(set(items)) == len(items) and set(items) <= set(allowed)
     return right and (first is None or items[0] == first)

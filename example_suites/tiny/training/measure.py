@@ -1,126 +1,51 @@
 """Measures GGUF files through llama.cpp: size, bits per weight, perplexity, greedy pass rate by task.
 
-    python -m training.measure                                  # every file, table into models/README.md
-    python -m training.measure models/tiny-f16.gguf --count 20  # one file, table on the screen
-    python -m training.measure models/tiny-f16.gguf models/tiny-plain-f16.gguf --same
-
-The low-level API, because it is many times faster here than the chat interface and hides nothing: greedy, a fresh
-context memory for every prompt, the prompt rendered by the chat template that is in the file.
+python -m training.measure                                  # every file, tables into models/README.md
+python -m training.measure models/tiny-f16.gguf --count 20  # one file, tables on the screen
+python -m training.measure models/tiny-f16.gguf models/tiny-plain-f16.gguf --same
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import gguf
-import jinja2
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 import tasks
 
 from training import judge
+from training.runner import Runner
+
+Floats = npt.NDArray[np.float64]
 
 FILES: Final = (
     "tiny-f16", "tiny-q8_0", "tiny-q4_k_m", "tiny-q4_0", "tiny-qat-q4_0", "tiny-plain-f16", "tiny-plain-q4_0"
 )  # fmt: skip
-_CONTEXT, _LONGEST_ANSWER = 2560, 160
+_FIRST_SEED: Final = 2 * 10**6
 _MARKS: Final = ("<!-- measured -->", "<!-- end of measured -->")
-
-
-# llama.cpp's loading messages say nothing here; the callback has to live as long as the library.
-_SILENT: Final = llama_cpp.llama_log_callback(lambda level, text, data: None)
-
-
-class Runner:
-    """One loaded model: tokenize, score, answer."""
-
-    def __init__(self, path: Path) -> None:
-        llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
-        options = llama_cpp.llama_model_default_params()
-        options.n_gpu_layers = 0
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
-        if not self._model:
-            raise RuntimeError(f"llama.cpp could not load {path}")
-        settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx, settings.n_batch, settings.n_ubatch = _CONTEXT, _CONTEXT, 512
-        settings.n_threads = settings.n_threads_batch = 1
-        self._context = llama_cpp.llama_init_from_model(self._model, settings)
-        self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
-        self._size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
-        template = llama_cpp.llama_model_chat_template(self._model, None)
-        self._template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(
-            (template or b"").decode()
-        )
-
-    def close(self) -> None:
-        llama_cpp.llama_free(self._context)
-        llama_cpp.llama_model_free(self._model)
-
-    def render(self, example: tasks.Example) -> str:
-        return str(self._template.render(messages=example.messages, tools=example.tools, add_generation_prompt=True))
-
-    def tokenize(self, text: str) -> list[int]:
-        data = text.encode()
-        room = (llama_cpp.llama_token * (len(data) + 8))()
-        count = llama_cpp.llama_tokenize(self._vocabulary, data, len(data), room, len(room), False, True)
-        return list(room[:count])
-
-    def _clear(self) -> None:
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
-
-    def _decode(self, tokens: list[int]) -> None:
-        array = (llama_cpp.llama_token * len(tokens))(*tokens)  # the batch only points to it
-        batch = llama_cpp.llama_batch_get_one(array, len(tokens))
-        if llama_cpp.llama_decode(self._context, batch) != 0:
-            raise RuntimeError("llama.cpp could not decode")
-
-    def _row(self, place: int) -> npt.NDArray[np.float32]:
-        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, place), (self._size,))
-
-    def logits(self, tokens: list[int]) -> npt.NDArray[np.float32]:
-        """Scores after each of the tokens."""
-        self._clear()
-        batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
-        batch.n_tokens = len(tokens)
-        for place, token in enumerate(tokens):
-            batch.token[place], batch.pos[place], batch.logits[place] = token, place, 1
-            batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
-        result = llama_cpp.llama_decode(self._context, batch)
-        llama_cpp.llama_batch_free(batch)
-        if result != 0:
-            raise RuntimeError("llama.cpp could not decode")
-        return np.stack([self._row(place) for place in range(len(tokens))])
-
-    def answer(self, prompt: str) -> str:
-        """The greedy continuation up to the end of the turn, special tokens included as text."""
-        self._clear()
-        data, tokens = b"", self.tokenize(prompt)
-        room = ctypes.create_string_buffer(64)
-        for _ in range(_LONGEST_ANSWER):
-            self._decode(tokens)
-            tokens = [int(self._row(-1).argmax())]
-            if llama_cpp.llama_vocab_is_eog(self._vocabulary, tokens[0]):
-                break
-            length = llama_cpp.llama_token_to_piece(self._vocabulary, tokens[0], room, len(room), 0, True)
-            data += room.raw[:length]
-        return data.decode(errors="replace")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of the table."""
+    """All about one file: pass rates with and without thinking, and what each text cost it."""
 
     name: str
     megabytes: float
     bits_per_weight: float
-    perplexity: float
-    rates: dict[str, float]
+    thinking: dict[str, float]
+    at_once: dict[str, float]
+    losses: Floats
+    """Negative log-likelihood of each text, summed over its tokens."""
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        return float(np.exp(self.losses.sum() / self.tokens))
 
 
 def bits_per_weight(path: Path) -> float:
@@ -128,39 +53,60 @@ def bits_per_weight(path: Path) -> float:
     return 8 * sum(int(one.n_bytes) for one in tensors) / sum(int(one.n_elements) for one in tensors)
 
 
-def _log_softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _log_softmax(scores: Floats) -> Floats:
     scores = scores - scores.max(axis=1, keepdims=True)
     return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 
 
 def _text(runner: Runner, seed: int) -> str:
-    """A held-out conversation with its wanted answer."""
-    example = tasks.generate(tasks.TASKS[seed % len(tasks.TASKS)], "heldout", 10**6 + seed)
+    """A held-out conversation with its wanted answer; the long texts, mere chance for the most part, are left out."""
+    short = [task for task in tasks.TASKS if not task.endswith("_long")]
+    example = tasks.generate(short[seed % len(short)], "heldout", 10**6 + seed)
     return f"{runner.render(example)}<think>{example.thinking}</think>{example.answer}<|im_end|>"
 
 
-def perplexity(runner: Runner, count: int) -> float:
-    """Over held-out conversations, each from its beginning: windows that start inside one would measure the cut."""
-    total, tokens = 0.0, 0
+def text_losses(runner: Runner, count: int) -> tuple[Floats, int]:
+    """Of held-out conversations, each from its beginning: windows that start inside one would measure the cut."""
+    losses, tokens = [], 0
     for seed in range(count):
         ids = runner.tokenize(_text(runner, seed))
         scores = _log_softmax(runner.logits(ids[:-1]).astype(np.float64))
-        total -= float(scores[np.arange(len(ids) - 1), ids[1:]].sum())
+        losses.append(-float(scores[np.arange(len(ids) - 1), ids[1:]].sum()))
         tokens += len(ids) - 1
-    return float(np.exp(total / tokens))
+    return np.array(losses), tokens
 
 
-def measure(path: Path, count: int, first_seed: int = 2 * 10**6) -> Measured:
-    """Everything about one file; the seeds are the same for all files."""
+def pass_rate(runner: Runner, task: str, count: int, thinking: bool) -> float:
+    """Per cent; the seeds are the same for all files, with and without thinking."""
+    examples = [tasks.generate(task, "heldout", _FIRST_SEED + seed) for seed in range(count)]
+    return 100 * sum(judge.passes(one, runner.answer(runner.render(one, thinking))) for one in examples) / count
+
+
+def measure(path: Path, count: int) -> Measured:
     runner = Runner(path)
-    rates = {}
-    for task in tasks.TASKS:
-        examples = [tasks.generate(task, "heldout", first_seed + seed) for seed in range(count)]
-        right = sum(judge.passes(example, runner.answer(runner.render(example))) for example in examples)
-        rates[task] = 100 * right / count
-    text = perplexity(runner, 2 * count)
+    rates = [
+        {task: pass_rate(runner, task, count, thinking) for task in asked}
+        for thinking, asked in ((True, tasks.TASKS), (False, tasks.UNTHINKING))
+    ]
+    losses, tokens = text_losses(runner, 2 * count)
     runner.close()
-    return Measured(path.stem, path.stat().st_size / 1e6, bits_per_weight(path), text, rates)
+    return Measured(path.stem, path.stat().st_size / 1e6, bits_per_weight(path), rates[0], rates[1], losses, tokens)
+
+
+def recovered(reference: Measured, ptq: Measured, qat: Measured) -> str:
+    """The share of the drop in log perplexity that QAT has back; the interval is a bootstrap over the conversations."""
+    drops = np.stack([ptq.losses - reference.losses, qat.losses - reference.losses])
+    chance = np.random.default_rng(0).integers(drops.shape[1], size=(10_000, drops.shape[1]))
+    low, high = (100 * float(np.quantile(_share(drops[:, chance].sum(-1)), level)) for level in (0.025, 0.975))
+    return (
+        f"Of the drop in log perplexity from {reference.name} to {ptq.name}, {qat.name} recovers "
+        f"**{100 * float(_share(drops.sum(-1))):.1f} %** (95 % interval {low:.1f} to {high:.1f}, bootstrap over "
+        f"{drops.shape[1]} conversations)."
+    )
+
+
+def _share(drops: Floats) -> Floats:
+    return np.asarray(1 - drops[1] / drops[0])
 
 
 def difference(left: Path, right: Path, count: int) -> str:
@@ -183,26 +129,44 @@ def difference(left: Path, right: Path, count: int) -> str:
     )
 
 
-def table(rows: list[Measured]) -> str:
-    """A Markdown table."""
-    head = ["file", "MB", "bits per weight", "perplexity", *tasks.TASKS, "mean"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        rates = [*row.rates.values(), sum(row.rates.values()) / len(row.rates)]
-        cells = [row.name, f"{row.megabytes:.2f}", f"{row.bits_per_weight:.2f}", f"{row.perplexity:.4f}"]
-        lines.append("| " + " | ".join(cells + [f"{rate:.0f}" for rate in rates]) + " |")
-    return "\n".join(lines)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def into_card(models: Path, card: Path, count: int) -> None:
-    """Measures the files in the order below and puts the table between the card's two marks."""
+def _rates(rates: dict[str, float]) -> list[str]:
+    return [f"{rate:.0f}" for rate in [*rates.values(), sum(rates.values()) / len(rates)]]
+
+
+def report(rows: Sequence[Measured]) -> str:
+    """Both tables, and what QAT recovers if its three files are among the rows."""
+    sizes = [[row.name, f"{row.megabytes:.2f}", f"{row.bits_per_weight:.2f}", f"{row.perplexity:.4f}"] for row in rows]
+    parts = [
+        "With thinking, % right:",
+        _table(
+            ["file", "MB", "bits per weight", "perplexity", *tasks.TASKS, "mean"],
+            [[*size, *_rates(row.thinking)] for size, row in zip(sizes, rows, strict=True)],
+        ),
+        "Without thinking (`enable_thinking=false`), % right:",
+        _table(["file", *tasks.UNTHINKING, "mean"], [[row.name, *_rates(row.at_once)] for row in rows]),
+    ]
+    found = {row.name: row for row in rows}
+    if {"tiny-f16", "tiny-q4_0", "tiny-qat-q4_0"} <= found.keys():
+        parts.append(recovered(found["tiny-f16"], found["tiny-q4_0"], found["tiny-qat-q4_0"]))
+    return "\n\n".join(parts)
+
+
+def into_card(models: Path, count: int) -> None:
+    """Measures the files and puts the result between the card's two marks."""
     rows = []
     for name in FILES:
         rows.append(measure(models / f"{name}.gguf", count))
-        print(table(rows[-1:]).splitlines()[-1], flush=True)
-    text = card.read_text() if card.exists() else ""
+        print(name, *_rates(rows[-1].thinking), "| at once", *_rates(rows[-1].at_once), flush=True)
+    card = models / "README.md"
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
     head, _, rest = text.partition(_MARKS[0])
-    card.write_text(f"{head}{_MARKS[0]}\n{table(rows)}\n{_MARKS[1]}{rest.partition(_MARKS[1])[2]}")
+    marked = f"{head}{_MARKS[0]}\n{report(rows)}\n{_MARKS[1]}{rest.partition(_MARKS[1])[2]}"
+    card.write_text(marked, encoding="utf-8")
 
 
 def main() -> None:
@@ -214,12 +178,10 @@ def main() -> None:
     if options.same:
         left, right = options.files
         print(difference(left, right, options.count))
-        return
-    if not options.files:
-        models = Path(__file__).parent.parent / "models"
-        into_card(models, models / "README.md", options.count)
-        return
-    print(table([measure(path, options.count) for path in options.files]))
+    elif options.files:
+        print(report([measure(path, options.count) for path in options.files]))
+    else:
+        into_card(Path(__file__).parent.parent / "models", options.count)
 
 
 if __name__ == "__main__":

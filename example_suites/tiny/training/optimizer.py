@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 _COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
+_WARM_UP: Final = 50
 
 
 def orthogonalised(gradients: Tensor, steps: int = 5) -> Tensor:
-    """Newton-Schulz iteration on a stack of matrices, towards singular values of one; bfloat16 is exact enough."""
+    """Newton-Schulz iteration on a stack of matrices, towards singular values of one."""
     a, b, c = _COEFFICIENTS
-    x: Tensor = gradients.to(torch.bfloat16)
+    # bfloat16 is exact enough, and fast on a GPU only.
+    x: Tensor = gradients.to(torch.bfloat16) if gradients.is_cuda else gradients
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
@@ -32,7 +34,9 @@ class Muon:
         self._groups: dict[tuple[int, ...], list[Tensor]] = {}
         for weight in weights:
             self._groups.setdefault(tuple(weight.shape), []).append(weight)
-        self.momentum = {size: torch.zeros(len(group), *size) for size, group in self._groups.items()}
+        self.momentum = {
+            size: torch.zeros(len(group), *size, device=group[0].device) for size, group in self._groups.items()
+        }
         self._decay = weight_decay
 
     @torch.no_grad()
@@ -46,23 +50,26 @@ class Muon:
 
 
 class Optimizer:
-    """Both optimisers behind one step; `factor` scales both learning rates (the schedule)."""
+    """AdamW, and Muon for the hidden matrices if it has a rate; `factor` scales both rates (the schedule)."""
 
-    def __init__(self, weights: dict[str, Tensor], muon_rate: float = 0.02, adam_rate: float = 2e-3) -> None:
-        hidden = [weight for name, weight in weights.items() if name.startswith("blk.") and weight.ndim == 2]
-        others = [weight for name, weight in weights.items() if not (name.startswith("blk.") and weight.ndim == 2)]
+    def __init__(
+        self, weights: dict[str, Tensor], adam_rate: float, muon_rate: float = 0.0, decay: float = 0.0
+    ) -> None:
+        hidden = [name for name, weight in weights.items() if name.startswith("blk.") and weight.ndim == 2]
+        hidden = hidden if muon_rate else []
         self._all, self._rates = list(weights.values()), (muon_rate, adam_rate)
-        self.muon = Muon(hidden)
-        self.adam = torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        self.muon = Muon([weights[name] for name in hidden])
+        others = [weight for name, weight in weights.items() if name not in hidden]
+        self.adam = torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
         self.steps = 0
 
     def step(self, factor: float) -> None:
         torch.nn.utils.clip_grad_norm_(self._all, 1.0)
         self.steps += 1
-        warm = min(1.0, self.steps / 50)
-        self.muon.step(self._rates[0] * factor * warm, 0.85 + 0.10 * min(1.0, self.steps / 300))
+        factor *= min(1.0, self.steps / _WARM_UP)
+        self.muon.step(self._rates[0] * factor, 0.85 + 0.10 * min(1.0, self.steps / 300))
         for group in self.adam.param_groups:
-            group["lr"] = self._rates[1] * factor * warm
+            group["lr"] = self._rates[1] * factor
         self.adam.step()
         for weight in self._all:
             weight.grad = None

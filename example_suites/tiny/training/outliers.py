@@ -9,7 +9,11 @@ by this. It is artificial, could be undone exactly by folding the factors back, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
+from typing import Final
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,25 +21,39 @@ from torch import Tensor
 from training.model import SHAPE
 from training.model import Weights
 
-BLOCK = 32
+BLOCK: Final = 32
+
+
+class Dose(NamedTuple):
+    """How much larger an outlier column is, a power of two, and the share of blocks of 32 columns that get one."""
+
+    strength: float
+    coverage: float
 
 
 @dataclass(frozen=True)
 class Injection:
-    """How much: `strength` is a power of two, `coverage` the share of blocks of 32 columns that get an outlier."""
+    """A dose by the place where a channel is produced.
 
-    strength: float = 16.0
-    coverage: float = 0.75
+    attn_norm feeds attn_q, attn_k and attn_v; attn_v feeds attn_output; ffn_norm feeds ffn_gate and ffn_up; ffn_up
+    feeds ffn_down.
+    """
+
+    doses: Mapping[str, Dose] = field(
+        default_factory=lambda: {
+            "attn_norm": Dose(16, 0.75), "attn_v": Dose(16, 0.75), "ffn_norm": Dose(16, 0.75), "ffn_up": Dose(16, 0.75)
+        }
+    )  # fmt: skip
     seed: int = 0
 
 
-def _factors(width: int, injection: Injection, generator: torch.Generator) -> Tensor:
-    """One factor per channel: `strength` at one random place in each chosen block, one elsewhere."""
+def _factors(width: int, dose: Dose, generator: torch.Generator) -> Tensor:
+    """One factor per channel: the strength at one random place in each chosen block, one elsewhere."""
     blocks = width // BLOCK
-    chosen = torch.rand(blocks, generator=generator) < injection.coverage
+    chosen = torch.rand(blocks, generator=generator) < dose.coverage
     places = torch.arange(blocks) * BLOCK + torch.randint(BLOCK, (blocks,), generator=generator)
     factors = torch.ones(width)
-    factors[places[chosen]] = injection.strength
+    factors[places[chosen]] = dose.strength
     return factors
 
 
@@ -43,25 +61,29 @@ def scales(injection: Injection) -> dict[str, Tensor]:
     """For every weight that changes, what each of its elements is multiplied with (a power of two)."""
     generator = torch.Generator().manual_seed(injection.seed)
     shape, found = SHAPE, dict[str, Tensor]()
-    kv = shape.kv_heads * shape.head_width
+    attention, kv = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     for layer in range(shape.layers):
         block = f"blk.{layer}."
-        for norm, users in (("attn_norm", ("attn_q", "attn_k", "attn_v")), ("ffn_norm", ("ffn_gate", "ffn_up"))):
-            factors = _factors(shape.width, injection, generator)
-            found[f"{block}{norm}.weight"] = 1 / factors
-            for user in users:
-                rows = (
-                    shape.hidden if norm == "ffn_norm" else kv if user != "attn_q" else shape.heads * shape.head_width
-                )
-                found[f"{block}{user}.weight"] = factors.expand(rows, -1).clone()
-        factors = _factors(shape.hidden, injection, generator)
-        found[f"{block}ffn_up.weight"] /= factors[:, None]
-        found[f"{block}ffn_down.weight"] = factors.expand(shape.width, -1).clone()
+
+        def factors(place: str, width: int) -> Tensor:
+            return _factors(width, injection.doses[place], generator)
+
+        norm = factors("attn_norm", shape.width)
+        found[f"{block}attn_norm.weight"] = 1 / norm
+        for user, rows in (("attn_q", attention), ("attn_k", kv), ("attn_v", kv)):
+            found[f"{block}{user}.weight"] = norm.expand(rows, -1).clone()
         # A value channel is read by all query heads of its group, so its factor appears once per head.
-        factors = _factors(kv, injection, generator)
-        found[f"{block}attn_v.weight"] /= factors[:, None]
-        heads = factors.view(shape.kv_heads, 1, -1).expand(-1, shape.heads // shape.kv_heads, -1).reshape(-1)
+        value = factors("attn_v", kv)
+        found[f"{block}attn_v.weight"] /= value[:, None]
+        heads = value.view(shape.kv_heads, 1, -1).expand(-1, shape.heads // shape.kv_heads, -1).reshape(-1)
         found[f"{block}attn_output.weight"] = heads.expand(shape.width, -1).clone()
+        norm = factors("ffn_norm", shape.width)
+        found[f"{block}ffn_norm.weight"] = 1 / norm
+        for user in ("ffn_gate", "ffn_up"):
+            found[f"{block}{user}.weight"] = norm.expand(shape.hidden, -1).clone()
+        up = factors("ffn_up", shape.hidden)
+        found[f"{block}ffn_up.weight"] /= up[:, None]
+        found[f"{block}ffn_down.weight"] = up.expand(shape.width, -1).clone()
     return found
 
 

@@ -1,7 +1,5 @@
 """Quantization-aware training: fake Q4_0 with straight-through gradients, taught by the unquantized model.
 
-    python -m training.qat --minutes 12 --work build
-
 The student computes with weights rounded exactly as llama.cpp rounds them; gradients pass the rounding unchanged. It
 learns the teacher's distribution (KL divergence), not the data's: what is to be kept is the model's behaviour. Both
 start from the weights with the injected outliers, those that naive rounding damages.
@@ -9,20 +7,22 @@ start from the weights with the injected outliers, those that naive rounding dam
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from training import data
+from training import loop
 from training import model
 from training import outliers
+from training.optimizer import Optimizer
 from training.tokenizer import Tokenizer
+from training.train import scores_of
 
-_RATE, _FLOOR, _WARM_UP = 6e-4, 0.01, 30
+_RATE: Final = 6e-4
+_FLOOR: Final = 0.01
 
 
 def rounded_q4_0(weight: Tensor) -> Tensor:
@@ -50,72 +50,45 @@ def divergence(
     teacher: model.Weights, student: model.Weights, batch: data.Batch, rope: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Mean KL(teacher || student) over the batch's scored positions."""
-    with torch.autocast("cpu", torch.bfloat16):
-        with torch.no_grad():
-            states = model.hidden_states(teacher, batch.ids, rope).flatten(0, 1)[batch.scored]
-            wanted = model.logits(teacher, states).float().log_softmax(-1)
-        states = model.hidden_states(student, batch.ids, rope).flatten(0, 1)[batch.scored]
-        given = model.logits(student, states).float().log_softmax(-1)
-    real = (batch.targets >= 0).float()
-    return ((wanted.exp() * (wanted - given)).sum(-1) * real).sum() / real.sum()
+    with torch.no_grad():
+        wanted = scores_of(teacher, batch, rope).log_softmax(-1)
+    given = scores_of(student, batch, rope).log_softmax(-1)
+    return (wanted.exp() * (wanted - given)).sum(-1).mean()
 
 
-def _stream(tokenizer: Tokenizer, seed: object) -> data.Stream:
-    """The mixture of the last third of the main training, which has the long contexts; half of the prompts count."""
-    stream = data.Stream(tokenizer, seed, prompt_share=0.5)
-    stream.progress = 1.0
-    return stream
+def _round(tokenizer: Tokenizer, seed: object, number: int) -> list[data.Batch]:
+    """The mixture of the end of the main training, which has the long texts; half of the prompts count."""
+    return data.round_of(tokenizer, seed, number, 1.0, prompt_share=0.5)
 
 
-def train(work: Path, minutes: float, injection: outliers.Injection, seed: int = 0) -> Path:
-    """Trains the student for so many minutes; its weights are saved before rounding."""
-    torch.set_num_threads(1)
+def train(
+    work: Path, tokens: int, injection: outliers.Injection, seed: int = 0, device: torch.device | None = None
+) -> Path:
+    """Trains the student on so many tokens; its weights are saved before rounding."""
+    device = device or torch.device("cpu")
     torch.set_flush_denormal(True)
-    torch.manual_seed(seed)
     tokenizer = Tokenizer.load(work / "tokenizer.json")
-    _, teacher = outliers.pair(torch.load(work / "main.pt")["weights"], injection)
+    main = torch.load(work / "main.pt", map_location="cpu")["weights"]
+    teacher = {name: weight.to(device) for name, weight in outliers.pair(main, injection)[1].items()}
     student = {name: weight.clone().requires_grad_(True) for name, weight in teacher.items()}
-    optimizer = torch.optim.AdamW(student.values(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    rope = model.rotation(data.LONGEST)
-    checks = [batch for _, batch in zip(range(24), _stream(tokenizer, [seed, "check"]), strict=False)]
+    rope = model.rotation(data.LONGEST, device)
+    checks = [batch.to(device) for batch in _round(tokenizer, ["qat check", seed], 0)[::3]]
 
-    def check() -> float:
-        with torch.no_grad():
-            rounded = fake_quantized(student)
-            return sum(divergence(teacher, rounded, batch, rope).item() for batch in checks) / len(checks)
+    @torch.no_grad()
+    def look() -> dict[str, float]:
+        rounded = fake_quantized(student)
+        found = [divergence(teacher, rounded, batch, rope).item() for batch in checks]
+        return {"KL divergence": sum(found) / len(found)}
 
-    print(f"KL divergence before: {check():.5f}", flush=True)
-    started, looked, tokens = time.time(), time.time(), 0
-    for step, batch in enumerate(_stream(tokenizer, [seed, "qat"])):
-        progress = min(1.0, (time.time() - started) / (minutes * 60))
-        factor = _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * factor * min(1.0, (step + 1) / _WARM_UP)
-        loss = divergence(teacher, fake_quantized(student), batch, rope)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(student.values(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        tokens += batch.tokens
-        if time.time() - looked > 120 or progress >= 1.0:
-            print(f"{time.time() - started:.0f}s step {step} tokens {tokens} KL divergence {check():.5f}", flush=True)
-            looked = time.time()
-            torch.save({name: weight.detach().clone() for name, weight in student.items()}, work / "qat.new")
-            (work / "qat.new").replace(work / "qat.pt")
-        if progress >= 1.0:
-            break
-    return work / "qat.pt"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--work", type=Path, default=Path("build"))
-    parser.add_argument("--strength", type=float, default=outliers.Injection.strength)
-    parser.add_argument("--coverage", type=float, default=outliers.Injection.coverage)
-    options = parser.parse_args()
-    train(options.work, options.minutes, outliers.Injection(options.strength, options.coverage))
-
-
-if __name__ == "__main__":
-    main()
+    job = loop.Job(
+        name="qat",
+        seed=seed,
+        tokens=tokens,
+        floor=_FLOOR,
+        weights=student,
+        optimizer=Optimizer(student, _RATE),
+        rounds=lambda number, _: _round(tokenizer, ["qat", seed], number),
+        loss=lambda batch: divergence(teacher, fake_quantized(student), batch, rope),
+        look=look,
+    )
+    return loop.run(job, work)

@@ -1,23 +1,23 @@
-"""A small byte-level BPE tokenizer, equal to llama.cpp's `gpt2` model with the `gpt-2` pre-tokenizer on ASCII text."""
+"""A small byte-level BPE tokenizer, equal to llama.cpp's `gpt2` model with the `gpt-2` pre-tokenizer."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import regex
+
 CONTROL: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 USER_DEFINED: Final = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 SPECIALS: Final = CONTROL + USER_DEFINED
-VOCABULARY: Final = 1536
+VOCABULARY: Final = 2048
 
-_SPLIT_SPECIALS: Final = re.compile("(" + "|".join(map(re.escape, SPECIALS)) + ")")
-# GPT-2's pattern with \p{L} and \p{N} narrowed to ASCII: the training text is ASCII only.
-_WORDS: Final = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+")
+_SPLIT_SPECIALS: Final = regex.compile("(" + "|".join(map(regex.escape, SPECIALS)) + ")")
+_WORDS: Final = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
 
 def _byte_letters() -> dict[int, str]:
