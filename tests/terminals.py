@@ -36,6 +36,8 @@ class TerminalRun:
         if not self._pid:
             try:
                 termios.tcsetwinsize(0, self._size)
+                # whoever runs the tests in the background may have switched Ctrl-C off, which children inherit
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.execvpe(sys.executable, command, environment | {"TERM": "xterm"})
             finally:
                 os._exit(127)
