@@ -27,6 +27,11 @@ class Answer:
         return self.value if isinstance(self.value, dict) else {}
 
 
+def objects(found: object) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none of anything else."""
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
 def words_of(answer: Answer) -> str:
     """The message of an error, in any of the forms that servers have."""
     return error_words(answer.fields)

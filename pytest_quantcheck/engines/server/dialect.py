@@ -30,6 +30,7 @@ from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_budget
 from pytest_quantcheck.engines.server.answer import Answer
+from pytest_quantcheck.engines.server.answer import objects
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.command_line import told_by
 from pytest_quantcheck.engines.server.proxies import Proxy
@@ -244,9 +245,7 @@ class Dialect:
         answer = self.front.post("/v1/embeddings", {"model": self.model, "input": list(request.texts)})
         if answer.status in (400, 404, 405, 501) or (answer.status == 500 and "embedding=True" in answer.text):
             raise EngineCannot(f"{self.name} gives no vectors of this model: {self.front.refusal(answer)}")
-        data = self.expect(answer).get("data")
-        rows = data if isinstance(data, list) else []
-        found = [row for row in rows if isinstance(row, dict)]
+        found = objects(self.expect(answer).get("data"))
         if all(type(row.get("index")) is int for row in found):  # they need not come in order
             found.sort(key=lambda row: int(row["index"]))
         vectors = [row.get("embedding") for row in found]

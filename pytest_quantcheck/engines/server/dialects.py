@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from pytest_quantcheck.engines.base import EngineRefused
+from pytest_quantcheck.engines.server.answer import objects
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import Dialect
 from pytest_quantcheck.engines.server.llama_cpp_python import TITLE
@@ -15,7 +16,6 @@ from pytest_quantcheck.engines.server.llama_server import LlamaServer
 from pytest_quantcheck.engines.server.ollama import Ollama
 from pytest_quantcheck.engines.server.patience import LOADING_S
 from pytest_quantcheck.engines.server.proxies import llama_swap
-from pytest_quantcheck.engines.server.proxies import objects
 from pytest_quantcheck.engines.server.proxies import router
 from pytest_quantcheck.engines.server.vllm import Vllm
 from pytest_quantcheck.text import one_line
@@ -98,8 +98,7 @@ def _models(client: Client) -> dict[str, dict[str, Any]]:
     answer = client.get("/v1/models", attempts=_ATTEMPTS)
     if not answer.ok:
         raise client.refusal(answer)
-    data = answer.fields.get("data")
-    found = [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
+    found = objects(answer.fields.get("data"))
     models = {model["id"]: model for model in found if isinstance(model.get("id"), str)}
     if not models:
         raise EngineRefused(f"{client.address} tells no models (GET /v1/models)")

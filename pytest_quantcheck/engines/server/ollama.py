@@ -24,6 +24,7 @@ from pytest_quantcheck.engines.base import Generation
 from pytest_quantcheck.engines.base import LoadSettings
 from pytest_quantcheck.engines.base import Message
 from pytest_quantcheck.engines.base import default_context
+from pytest_quantcheck.engines.server.answer import objects
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.dialect import ALL
 from pytest_quantcheck.engines.server.dialect import WHOLE_S
@@ -33,7 +34,6 @@ from pytest_quantcheck.engines.server.dialect import plain
 from pytest_quantcheck.engines.server.ollama_card import template_of
 from pytest_quantcheck.engines.server.ollama_card import told_fields
 from pytest_quantcheck.engines.server.proxies import let_go
-from pytest_quantcheck.engines.server.proxies import objects
 from pytest_quantcheck.engines.server.stream import Heard
 from pytest_quantcheck.engines.server.stream import hear_ollama
 from pytest_quantcheck.gguf_card import ModelCard

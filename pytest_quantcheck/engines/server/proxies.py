@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pytest_quantcheck.engines.base import EngineError
 from pytest_quantcheck.engines.base import EngineRefused
 from pytest_quantcheck.engines.server.answer import Answer
+from pytest_quantcheck.engines.server.answer import objects
 from pytest_quantcheck.engines.server.client import Client
 from pytest_quantcheck.engines.server.client import http_errors
 from pytest_quantcheck.engines.server.patience import LOADING_S
@@ -116,8 +117,3 @@ def _status(client: Client, model: str, patience: float | None = None) -> Mappin
             status: dict[str, Any] = one["status"]
             return status
     return {}
-
-
-def objects(found: object) -> list[dict[str, Any]]:
-    """The objects of a JSON list; none of anything else."""
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
